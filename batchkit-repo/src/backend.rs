@@ -1,0 +1,107 @@
+//! What a repository asks of whatever stores its entities: an object-safe trait over plain requests.
+
+use async_trait::async_trait;
+use batchkit::model::FieldNames;
+use batchkit::{Filter, Keys, Result, Rows, Upserted, Within};
+
+/// Stores the entities of one [`Repository`](crate::Repository).
+#[async_trait]
+pub trait RepositoryBackend<E>: Send + Sync {
+    /// Stores new rows; the stored entities in input order.
+    async fn add<'a>(&'a self, request: AddRequest<'a, E>) -> Result<Vec<E>>;
+
+    /// Updates stored rows; how many were found.
+    async fn update<'a>(&'a self, request: UpdateRequest<'a, E>) -> Result<u64>;
+
+    /// Stores new rows and updates known ones.
+    async fn upsert<'a>(&'a self, request: UpsertRequest<'a, E>) -> Result<Upserted>;
+
+    /// Reads entities by key: one slot per key, in the order of the keys.
+    async fn get<'a>(&'a self, request: GetRequest<'a, E>) -> Result<Vec<Option<E>>>;
+
+    /// Removes stored rows by key; how many there were.
+    async fn remove<'a>(&'a self, request: RemoveRequest<'a, E>) -> Result<u64>;
+
+    /// Reads the entities that fulfil a filter, in the order of the key.
+    async fn list<'a>(&'a self, request: ListRequest<'a, E>) -> Result<Vec<E>>;
+
+    /// How many entities fulfil a filter.
+    async fn count<'a>(&'a self, request: CountRequest<'a, E>) -> Result<u64>;
+}
+
+/// New rows to store.
+#[derive(Debug)]
+pub struct AddRequest<'a, E> {
+    /// The rows.
+    pub rows: Rows<'a, E>,
+    /// The caller's transaction, if it is to happen there.
+    pub within: Option<Within<'a>>,
+}
+
+/// Stored rows to update.
+#[derive(Debug)]
+pub struct UpdateRequest<'a, E> {
+    /// Whole rows or patches.
+    pub rows: Rows<'a, E>,
+    /// The fields to set; all that count as changeable without it.
+    pub fields: Option<Vec<FieldNames>>,
+    /// Whether rows that would not change are left alone.
+    pub if_changed: bool,
+    /// The caller's transaction, if it is to happen there.
+    pub within: Option<Within<'a>>,
+}
+
+/// Rows to store or to update.
+#[derive(Debug)]
+pub struct UpsertRequest<'a, E> {
+    /// The rows.
+    pub rows: Rows<'a, E>,
+    /// The fields of the unique key that tells known rows.
+    pub on: Option<Vec<FieldNames>>,
+    /// The fields to set in known rows.
+    pub fields: Option<Vec<FieldNames>>,
+    /// Whether rows that would not change are left alone.
+    pub if_changed: bool,
+    /// The caller's transaction, if it is to happen there.
+    pub within: Option<Within<'a>>,
+}
+
+/// Keys to read.
+#[derive(Debug)]
+pub struct GetRequest<'a, E> {
+    /// The keys.
+    pub keys: Keys<'a, E>,
+    /// The caller's transaction, if it is to happen there.
+    pub within: Option<Within<'a>>,
+}
+
+/// Keys to remove.
+#[derive(Debug)]
+pub struct RemoveRequest<'a, E> {
+    /// The keys.
+    pub keys: Keys<'a, E>,
+    /// The caller's transaction, if it is to happen there.
+    pub within: Option<Within<'a>>,
+}
+
+/// A filtered read.
+#[derive(Debug)]
+pub struct ListRequest<'a, E> {
+    /// The conditions.
+    pub filter: Filter<E>,
+    /// The most entities to read.
+    pub limit: Option<u64>,
+    /// The caller's transaction, if it is to happen there.
+    pub within: Option<Within<'a>>,
+}
+
+/// A filtered count.
+#[derive(Debug)]
+pub struct CountRequest<'a, E> {
+    /// The conditions.
+    pub filter: Filter<E>,
+    /// The number to stop counting at.
+    pub limit: Option<u64>,
+    /// The caller's transaction, if it is to happen there.
+    pub within: Option<Within<'a>>,
+}

@@ -1,0 +1,81 @@
+//! The backend on PostgreSQL: batchkit's verbs, in bulk or one statement per row.
+
+use async_trait::async_trait;
+use batchkit::{BatchModel, BatchOperations, ReadRow, Result, Upserted};
+
+use crate::backend::{
+    AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest,
+};
+
+/// A [`RepositoryBackend`] over [`BatchOperations`].
+#[derive(Debug)]
+pub struct PostgresBackend<E> {
+    operations: BatchOperations<E>,
+}
+
+impl<E: BatchModel> PostgresBackend<E> {
+    /// A backend that stores through `operations`, with their settings.
+    #[must_use]
+    pub fn new(operations: BatchOperations<E>) -> Self {
+        PostgresBackend { operations }
+    }
+}
+
+/// Runs the call inside of the caller's transaction, if there is one.
+macro_rules! within {
+    ($call:expr, $within:expr) => {{
+        let call = $call;
+        match $within {
+            Some(within) => call.within(within),
+            None => call,
+        }
+    }};
+}
+
+#[async_trait]
+impl<E: ReadRow + 'static> RepositoryBackend<E> for PostgresBackend<E> {
+    async fn add<'a>(&'a self, request: AddRequest<'a, E>) -> Result<Vec<E>> {
+        within!(self.operations.insert_rows(request.rows).returning(), request.within).await
+    }
+
+    async fn update<'a>(&'a self, request: UpdateRequest<'a, E>) -> Result<u64> {
+        let mut call = self.operations.update_rows(request.rows);
+        if let Some(fields) = request.fields {
+            call = call.fields(fields);
+        }
+        if request.if_changed {
+            call = call.if_changed();
+        }
+        within!(call, request.within).await
+    }
+
+    async fn upsert<'a>(&'a self, request: UpsertRequest<'a, E>) -> Result<Upserted> {
+        let mut call = self.operations.upsert_rows(request.rows);
+        if let Some(on) = request.on {
+            call = call.on(on);
+        }
+        if let Some(fields) = request.fields {
+            call = call.fields(fields);
+        }
+        if request.if_changed {
+            call = call.if_changed();
+        }
+        within!(call, request.within).await
+    }
+
+    async fn get<'a>(&'a self, request: GetRequest<'a, E>) -> Result<Vec<Option<E>>> {
+        within!(self.operations.get_keys(request.keys).aligned(), request.within).await
+    }
+
+    async fn remove<'a>(&'a self, request: RemoveRequest<'a, E>) -> Result<u64> {
+        within!(self.operations.delete_keys(request.keys), request.within).await
+    }
+
+    async fn list<'a>(&'a self, request: ListRequest<'a, E>) -> Result<Vec<E>> {
+        self.operations.list(request.filter, request.limit, request.within).await
+    }
+
+    async fn count<'a>(&'a self, request: CountRequest<'a, E>) -> Result<u64> {
+        self.operations.count(request.filter, request.limit, request.within).await
+    }
+}

@@ -1,0 +1,206 @@
+//! `Repository<E>`: what a service holds for each kind of entity.
+
+use std::fmt;
+use std::sync::Arc;
+
+use batchkit::{
+    BatchConfig, BatchModel, BatchOperations, BatchSize, Filter, InsertRow, KeyFor, Keys, PatchRow, ReadRow, Result, Rows,
+    Transport,
+};
+use deadpool_postgres::Pool;
+
+use crate::backend::{
+    AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest,
+};
+use crate::calls::{Add, Count, Get, GetAligned, List, Remove, Update, Upsert};
+use crate::postgres::PostgresBackend;
+
+/// The stored entities of type `E`. Cheap to clone.
+pub struct Repository<E> {
+    backend: Arc<dyn RepositoryBackend<E>>,
+}
+
+impl<E> Clone for Repository<E> {
+    fn clone(&self) -> Self {
+        Repository { backend: Arc::clone(&self.backend) }
+    }
+}
+
+impl<E> fmt::Debug for Repository<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repository").finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`Repository`] on PostgreSQL.
+#[derive(Debug)]
+#[must_use = "call build()"]
+pub struct RepositoryBuilder<E> {
+    pool: Pool,
+    use_batch_operations: bool,
+    config: BatchConfig,
+    of: std::marker::PhantomData<fn() -> E>,
+}
+
+impl<E: ReadRow + 'static> RepositoryBuilder<E> {
+    /// Whether calls go through bulk statements (the default) or through one statement per row. Results are
+    /// the same.
+    pub fn use_batch_operations(mut self, on: bool) -> Self {
+        self.use_batch_operations = on;
+        self
+    }
+
+    /// The most rows of one chunk: a [`BatchSize`] or a number.
+    pub fn batch_size(mut self, size: impl Into<BatchSize>) -> Self {
+        self.config.batch_size = size.into();
+        self
+    }
+
+    /// All settings of the bulk operations. Replaces what was set before.
+    pub fn config(mut self, config: BatchConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The finished repository. Nothing is asked of the server yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](batchkit::ErrorKind::Config) when the settings make no sense.
+    pub fn build(mut self) -> Result<Repository<E>> {
+        if !self.use_batch_operations {
+            self.config.transport = Transport::Single;
+        }
+        let operations = BatchOperations::builder(self.pool).config(self.config).build()?;
+        Ok(Repository::with_backend(PostgresBackend::new(operations)))
+    }
+}
+
+impl<E: BatchModel + 'static> Repository<E> {
+    /// A repository on PostgreSQL, to be configured.
+    pub fn builder(pool: Pool) -> RepositoryBuilder<E> {
+        RepositoryBuilder {
+            pool,
+            use_batch_operations: true,
+            config: BatchConfig::default(),
+            of: std::marker::PhantomData,
+        }
+    }
+
+    /// A repository over a backend of the caller's own: a double in unit tests, say.
+    pub fn with_backend(backend: impl RepositoryBackend<E> + 'static) -> Self {
+        Repository { backend: Arc::new(backend) }
+    }
+
+    /// Stores new rows (of `E`, or of its `new` form). Answers the stored entities, with what the server
+    /// set, in input order.
+    pub fn batch_add<'a, I>(&'a self, rows: I) -> Add<'a, E>
+    where
+        I: IntoIterator<IntoIter: Send + 'a, Item: InsertRow<E> + Send + 'a>,
+    {
+        Add { backend: &*self.backend, request: AddRequest { rows: Rows::insertable(rows), within: None } }
+    }
+
+    /// Updates stored rows by key from whole entities or patches. Answers how many were found.
+    pub fn batch_update<'a, I>(&'a self, rows: I) -> Update<'a, E>
+    where
+        I: IntoIterator<IntoIter: Send + 'a, Item: PatchRow<E> + Send + 'a>,
+    {
+        let rows = Rows::patches(rows);
+        let request = UpdateRequest { rows, fields: None, if_changed: false, within: None };
+        Update { backend: &*self.backend, request }
+    }
+
+    /// Stores new rows and updates those known by a declared unique key. Answers how many of each.
+    pub fn batch_upsert<'a, I>(&'a self, rows: I) -> Upsert<'a, E>
+    where
+        I: IntoIterator<IntoIter: Send + 'a, Item: InsertRow<E> + Send + 'a>,
+    {
+        let rows = Rows::insertable(rows);
+        let request = UpsertRequest { rows, on: None, fields: None, if_changed: false, within: None };
+        Upsert { backend: &*self.backend, request }
+    }
+
+    /// Reads entities by key, in the order of the keys. Keys that were not found are left out;
+    /// `.aligned()` tells which.
+    pub fn batch_get<'a, I>(&'a self, keys: I) -> Get<'a, E>
+    where
+        I: IntoIterator<IntoIter: Send + 'a, Item: KeyFor<E::Key> + Send + 'a>,
+    {
+        let request = GetRequest { keys: Keys::primary(keys), within: None };
+        Get(GetAligned { backend: &*self.backend, request })
+    }
+
+    /// Removes stored entities by key. Answers how many there were.
+    pub fn batch_remove<'a, I>(&'a self, keys: I) -> Remove<'a, E>
+    where
+        I: IntoIterator<IntoIter: Send + 'a, Item: KeyFor<E::Key> + Send + 'a>,
+    {
+        Remove { backend: &*self.backend, request: RemoveRequest { keys: Keys::primary(keys), within: None } }
+    }
+
+    /// Reads the entities that fulfil a filter, in the order of the key, `limit` of them at the most.
+    pub fn list(&self, filter: Filter<E>, limit: impl Into<Option<u64>>) -> List<'_, E> {
+        List { backend: &*self.backend, request: ListRequest { filter, limit: limit.into(), within: None } }
+    }
+
+    /// How many entities fulfil a filter.
+    pub fn count(&self, filter: Filter<E>) -> Count<'_, E> {
+        Count { backend: &*self.backend, request: CountRequest { filter, limit: None, within: None } }
+    }
+
+    /// Whether an entity fulfils a filter; looks no further than the first.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn exists(&self, filter: Filter<E>) -> Result<bool> {
+        Ok(self.backend.count(CountRequest { filter, limit: Some(1), within: None }).await? > 0)
+    }
+
+    /// Reads one entity by key.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn get<K>(&self, key: K) -> Result<Option<E>>
+    where
+        K: KeyFor<E::Key> + Send,
+    {
+        let found = self.backend.get(GetRequest { keys: Keys::primary([key]), within: None }).await?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    /// Stores one new row. Answers the stored entity; `None` where a trigger of the table dropped it.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn add<R>(&self, row: R) -> Result<Option<E>>
+    where
+        R: InsertRow<E> + Send,
+    {
+        let added = self.backend.add(AddRequest { rows: Rows::insertable([row]), within: None }).await?;
+        Ok(added.into_iter().next())
+    }
+
+    /// Updates one stored row. Answers whether there was one.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn update<R>(&self, row: R) -> Result<bool>
+    where
+        R: PatchRow<E> + Send,
+    {
+        let rows = Rows::patches([row]);
+        let request = UpdateRequest { rows, fields: None, if_changed: false, within: None };
+        Ok(self.backend.update(request).await? > 0)
+    }
+
+    /// Removes one stored entity. Answers whether there was one.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn remove<K>(&self, key: K) -> Result<bool>
+    where
+        K: KeyFor<E::Key> + Send,
+    {
+        Ok(self.backend.remove(RemoveRequest { keys: Keys::primary([key]), within: None }).await? > 0)
+    }
+}

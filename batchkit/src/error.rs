@@ -1,0 +1,304 @@
+//! The error of every call: what went wrong, where, for which rows, and what was written all the same.
+//!
+//! An error never prints a row's value: the server's DETAIL and, in the classes whose messages quote
+//! input, its message are left out of `Display` and `Debug`, and no driver error is kept as a source.
+
+use std::fmt;
+use std::ops::Range;
+
+use tokio_postgres::error::{DbError, SqlState};
+
+use crate::report::Report;
+use crate::wire::Fault;
+
+/// A `Result` with batchkit's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of thing went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The settings, or the options of a call, make no sense together.
+    Config,
+    /// No connection could be had from the pool.
+    Pool,
+    /// The connection broke, or the server ended it.
+    Connection,
+    /// The connection broke while a chunk was being committed: whether the chunk is in is not known.
+    CommitUnknown,
+    /// The model does not match the table; [`Error::mismatches`] lists everything that differs.
+    Schema,
+    /// A name of no column of the model.
+    UnknownField,
+    /// Columns that the model did not declare as a unique key.
+    UnknownKey,
+    /// A row that has no form in the table's types; it was not sent.
+    InvalidRow,
+    /// Rows of one input with the same key, under [`DuplicatePolicy::Error`](crate::DuplicatePolicy::Error).
+    DuplicateKey,
+    /// A unique or primary key was broken (SQLSTATE 23505).
+    UniqueViolation,
+    /// A foreign key was broken (23503).
+    ForeignKeyViolation,
+    /// A NULL in a column that refuses it (23502).
+    NotNullViolation,
+    /// A check constraint was broken (23514).
+    CheckViolation,
+    /// An exclusion constraint was broken (23P01).
+    ExclusionViolation,
+    /// Any other refusal of the server; see [`Error::sqlstate`].
+    Database,
+    /// A stored value that the model's type cannot hold.
+    Decode,
+    /// The server's answer does not account for every row. The chunk was rolled back.
+    Accounting,
+}
+
+/// The error of a call. See the accessors for what it knows.
+pub struct Error(Box<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    kind: Option<ErrorKind>,
+    what: String,
+    table: Option<String>,
+    column: Option<String>,
+    constraint: Option<String>,
+    sqlstate: Option<SqlState>,
+    server_message: Option<String>,
+    rows: Vec<Range<usize>>,
+    chunk: Option<usize>,
+    mismatches: Vec<String>,
+    report: Option<Report>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
+        Error(Box::new(Inner { kind: Some(kind), what: what.into(), ..Inner::default() }))
+    }
+
+    pub(crate) fn schema(table: &str, mismatches: Vec<String>) -> Self {
+        let mut error = Error::new(ErrorKind::Schema, "the model does not match the table").in_table(table);
+        error.0.mismatches = mismatches;
+        error
+    }
+
+    pub(crate) fn invalid_row(row: usize, column: &str, fault: Fault) -> Self {
+        Error::new(ErrorKind::InvalidRow, fault.to_string()).in_column(column).of_rows([row..row + 1])
+    }
+
+    pub(crate) fn in_table(mut self, table: impl Into<String>) -> Self {
+        self.0.table.get_or_insert(table.into());
+        self
+    }
+
+    pub(crate) fn in_column(mut self, column: impl Into<String>) -> Self {
+        self.0.column.get_or_insert(column.into());
+        self
+    }
+
+    pub(crate) fn of_rows(mut self, rows: impl IntoIterator<Item = Range<usize>>) -> Self {
+        if self.0.rows.is_empty() {
+            self.0.rows.extend(rows);
+        }
+        self
+    }
+
+    pub(crate) fn in_chunk(mut self, chunk: usize) -> Self {
+        self.0.chunk.get_or_insert(chunk);
+        self
+    }
+
+    pub(crate) fn with_report(mut self, report: Report) -> Self {
+        self.0.report = Some(report);
+        self
+    }
+
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind.unwrap_or(ErrorKind::Database)
+    }
+
+    /// The table, as the model names it.
+    #[must_use]
+    pub fn table(&self) -> Option<&str> {
+        self.0.table.as_deref()
+    }
+
+    /// The column, where one is to blame.
+    #[must_use]
+    pub fn column(&self) -> Option<&str> {
+        self.0.column.as_deref()
+    }
+
+    /// The name of the constraint that was broken.
+    #[must_use]
+    pub fn constraint(&self) -> Option<&str> {
+        self.0.constraint.as_deref()
+    }
+
+    /// The SQLSTATE that the server answered with.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&SqlState> {
+        self.0.sqlstate.as_ref()
+    }
+
+    /// The positions in the input, from 0, of the rows concerned, ascending: single rows where they are
+    /// known, else the rows of the chunk.
+    #[must_use]
+    pub fn rows(&self) -> &[Range<usize>] {
+        &self.0.rows
+    }
+
+    /// The number of the chunk, from 0.
+    #[must_use]
+    pub fn chunk(&self) -> Option<usize> {
+        self.0.chunk
+    }
+
+    /// Everything in which the model differs from the table.
+    #[must_use]
+    pub fn mismatches(&self) -> &[String] {
+        &self.0.mismatches
+    }
+
+    /// What became of the rows all the same: which chunks were committed, which rows were never tried.
+    #[must_use]
+    pub fn report(&self) -> Option<&Report> {
+        self.0.report.as_ref()
+    }
+
+    /// The server's own message. **It may quote values of a row**; `Display` never prints it in the
+    /// classes where it can.
+    #[must_use]
+    pub fn server_message(&self) -> Option<&str> {
+        self.0.server_message.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        if let Some(table) = &inner.table {
+            write!(f, "table {table:?}: ")?;
+        }
+        if let Some(column) = &inner.column {
+            write!(f, "column {column:?}: ")?;
+        }
+        f.write_str(&inner.what)?;
+        if let Some(constraint) = &inner.constraint {
+            write!(f, ", constraint {constraint:?}")?;
+        }
+        if let Some(state) = &inner.sqlstate {
+            write!(f, " (SQLSTATE {})", state.code())?;
+        }
+        for mismatch in &inner.mismatches {
+            write!(f, "\n  - {mismatch}")?;
+        }
+        if !inner.rows.is_empty() {
+            write!(f, "; {}", RowRanges(&inner.rows))?;
+        }
+        if let Some(chunk) = inner.chunk {
+            write!(f, " in chunk {chunk}")?;
+        }
+        match &inner.report {
+            Some(report) if report.chunks() > 0 => {
+                let rows: usize = report.committed().iter().map(ExactSizeIterator::len).sum();
+                write!(f, "; written before: {rows} rows in {} chunks", report.chunks())
+            }
+            Some(_) => f.write_str("; nothing was written"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({:?}: {self})", self.kind())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Prints positions, the first few of many.
+struct RowRanges<'a>(&'a [Range<usize>]);
+
+impl fmt::Display for RowRanges<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 8;
+        f.write_str("rows ")?;
+        for (index, range) in self.0.iter().take(SHOWN).enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            match range.len() {
+                1 => write!(f, "{comma}{}", range.start)?,
+                _ => write!(f, "{comma}{}..{}", range.start, range.end)?,
+            }
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(refusal) => Error::from(refusal),
+            // Without the server's part, the driver's texts name no values.
+            None => Error::new(ErrorKind::Connection, chain(&error)),
+        }
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for Error {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        let what = match &error {
+            deadpool_postgres::PoolError::Backend(inner) => match inner.as_db_error() {
+                Some(refusal) => Error::from(refusal).to_string(),
+                None => chain(inner),
+            },
+            other => chain(other),
+        };
+        let mut pool = Error::new(ErrorKind::Pool, format!("no connection could be had: {what}"));
+        if let deadpool_postgres::PoolError::Backend(inner) = &error {
+            pool.0.sqlstate = inner.code().cloned();
+        }
+        pool
+    }
+}
+
+impl From<&DbError> for Error {
+    fn from(refusal: &DbError) -> Self {
+        let (kind, known) = match *refusal.code() {
+            SqlState::UNIQUE_VIOLATION => (ErrorKind::UniqueViolation, "a unique key was broken"),
+            SqlState::FOREIGN_KEY_VIOLATION => (ErrorKind::ForeignKeyViolation, "a foreign key was broken"),
+            SqlState::NOT_NULL_VIOLATION => (ErrorKind::NotNullViolation, "the column refuses NULL"),
+            SqlState::CHECK_VIOLATION => (ErrorKind::CheckViolation, "a check was broken"),
+            SqlState::EXCLUSION_VIOLATION => (ErrorKind::ExclusionViolation, "an exclusion constraint was broken"),
+            _ => (ErrorKind::Database, "the server refused"),
+        };
+        let class = refusal.code().code().get(..2).unwrap_or_default();
+        // These classes tell of names, rights and resources. The others (22, 23, P0, …) quote values.
+        let tells = matches!(class, "08" | "0A" | "25" | "26" | "28" | "3D" | "3F" | "42" | "53" | "55" | "57");
+        let what = if tells { format!("the server refused: {}", refusal.message()) } else { known.to_owned() };
+        let mut error = Error::new(kind, what);
+        error.0.column = refusal.column().map(str::to_owned);
+        error.0.constraint = refusal.constraint().map(str::to_owned);
+        error.0.sqlstate = Some(refusal.code().clone());
+        error.0.server_message = Some(refusal.message().to_owned());
+        error
+    }
+}
+
+/// An error and its sources in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    text
+}

@@ -1,0 +1,106 @@
+//! The books of one call: what became of each row, as the chunks' answers come in.
+
+use std::time::Instant;
+
+use crate::report::{Counts, Outcome, Report};
+use crate::session::{ChunkAnswer, StoredRow};
+use crate::source::{Chunk, ranges};
+use crate::sql::Form;
+
+/// What became of each row so far.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    form: Form,
+    started: Instant,
+    counts: Counts,
+    outcomes: Vec<Outcome>,
+    stored: Vec<Option<StoredRow>>,
+    committed: Vec<std::ops::Range<usize>>,
+    chunks: usize,
+}
+
+impl Ledger {
+    pub(crate) fn new(form: Form) -> Self {
+        Ledger {
+            form,
+            started: Instant::now(),
+            counts: Counts::default(),
+            outcomes: Vec::new(),
+            stored: Vec::new(),
+            committed: Vec::new(),
+            chunks: 0,
+        }
+    }
+
+    /// Books rows that were dropped as duplicates before anything was sent.
+    pub(crate) fn duplicates(&mut self, dropped: &[bool]) {
+        let positions: Vec<usize> = (0..dropped.len()).filter(|&row| dropped[row]).collect();
+        self.book(&positions, Outcome::Duplicate);
+    }
+
+    /// Books a chunk that is in.
+    pub(crate) fn committed(&mut self, chunk: &Chunk, answer: ChunkAnswer) {
+        self.chunks += 1;
+        for range in chunk.ranges() {
+            match self.committed.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => self.committed.push(range),
+            }
+        }
+        self.counts.merge(&answer.counts);
+        for (&position, (outcome, stored)) in chunk.positions.iter().zip(answer.rows) {
+            self.set(position, outcome);
+            if stored.is_some() {
+                if self.stored.len() <= position {
+                    self.stored.resize(position + 1, None);
+                }
+                self.stored[position] = stored;
+            }
+        }
+    }
+
+    /// Books a chunk that was rolled back.
+    pub(crate) fn failed(&mut self, chunk: &Chunk) {
+        self.book(&chunk.positions, Outcome::Failed);
+    }
+
+    /// Books rows that no chunk had.
+    pub(crate) fn not_attempted(&mut self, positions: &[usize]) {
+        self.book(positions, Outcome::NotAttempted);
+    }
+
+    /// Closes the books: the report, and the stored rows in input order.
+    pub(crate) fn close(mut self) -> (Report, Vec<Option<StoredRow>>) {
+        let total = usize::try_from(self.counts.total()).unwrap_or(usize::MAX);
+        self.stored.resize(total, None);
+        let outcomes = (self.form != Form::Count).then(|| {
+            self.outcomes.resize(total, Outcome::NotAttempted);
+            self.outcomes
+        });
+        let report = Report {
+            counts: self.counts,
+            outcomes,
+            committed: self.committed,
+            chunks: self.chunks,
+            elapsed: self.started.elapsed(),
+        };
+        (report, self.stored)
+    }
+
+    fn book(&mut self, positions: &[usize], outcome: Outcome) {
+        for range in ranges(positions) {
+            self.counts.add(outcome, u64::try_from(range.len()).unwrap_or(u64::MAX));
+            range.for_each(|position| self.set(position, outcome));
+        }
+    }
+
+    fn set(&mut self, position: usize, outcome: Outcome) {
+        if self.form == Form::Count {
+            return;
+        }
+        if self.outcomes.len() <= position {
+            self.outcomes.resize(position + 1, Outcome::NotAttempted);
+        }
+        self.outcomes[position] = outcome;
+    }
+}

@@ -1,0 +1,176 @@
+//! Declared unique keys, and the values that can be looked up as one.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use postgres_types::{FromSql, ToSql};
+
+use super::convert::{As, Convert, Itself};
+use super::value::ToColumn;
+use crate::wire::{ColumnWriter, Fault};
+
+/// A unique key that the struct declares.
+#[derive(Debug, Clone, Copy)]
+pub struct UniqueKey {
+    /// Its name: the group's, the field's, or `key` for the primary one.
+    pub name: &'static str,
+    /// The positions of its columns in [`Model::columns`](super::Model::columns).
+    pub columns: &'static [usize],
+}
+
+/// The key type of a model that declares no key. Nothing can be looked up by it.
+#[derive(Debug)]
+pub enum NoKey {}
+
+/// The typed name of a unique key of `M` whose fields have the types `K` (a tuple).
+pub struct Unique<M, K> {
+    key: UniqueKey,
+    of: PhantomData<fn() -> (M, K)>,
+}
+
+impl<M, K> Unique<M, K> {
+    /// Used by generated code.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(name: &'static str, columns: &'static [usize]) -> Self {
+        Unique { key: UniqueKey { name, columns }, of: PhantomData }
+    }
+
+    /// The key's name and columns.
+    #[must_use]
+    pub const fn key(&self) -> UniqueKey {
+        self.key
+    }
+}
+
+impl<M, K> Clone for Unique<M, K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M, K> Copy for Unique<M, K> {}
+
+impl<M, K> fmt::Debug for Unique<M, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.key.fmt(f)
+    }
+}
+
+/// A value that can be compared with a key column whose field has type `A`.
+///
+/// The field's own type and a reference to it; `&str` for `String`, `&[u8]` for `Vec<u8>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a value of a key column of type `{A}`",
+    note = "pass the field's own type or a reference to it (`&str` for `String`)"
+)]
+pub trait KeyPart<A>: Sync {
+    /// Appends the value as one field.
+    ///
+    /// # Errors
+    /// When the value has no form in the column's type.
+    fn write_part(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault>;
+}
+
+impl<T: ToSql + Sync> KeyPart<T> for T {
+    fn write_part(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
+        out.put(self)
+    }
+}
+
+impl<T: ToSql + Sync> KeyPart<T> for &T {
+    fn write_part(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
+        out.put(*self)
+    }
+}
+
+impl<T, U> KeyPart<As<T, U>> for T
+where
+    T: Clone + TryInto<U> + TryFrom<U> + Sync,
+    U: ToSql + for<'a> FromSql<'a>,
+{
+    fn write_part(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
+        out.put_as::<U, T, Itself>(self)
+    }
+}
+
+impl<T, U> KeyPart<As<T, U>> for &T
+where
+    T: Convert<U, Itself> + Clone + TryInto<U> + TryFrom<U> + Sync,
+    U: ToSql + for<'a> FromSql<'a>,
+{
+    fn write_part(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
+        out.put_as::<U, T, Itself>(*self)
+    }
+}
+
+macro_rules! borrowed_part {
+    ($($borrowed:ty => $owned:ty),* $(,)?) => {$(
+        impl KeyPart<$owned> for $borrowed {
+            fn write_part(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
+                out.put(self)
+            }
+        }
+    )*};
+}
+
+borrowed_part! {
+    &str => String, &&str => String, &str => Box<str>, &&str => Box<str>, String => Box<str>, &String => Box<str>,
+    Cow<'_, str> => String, &[u8] => Vec<u8>, &&[u8] => Vec<u8>,
+}
+
+/// A value that can be looked up as a key of the fields' types `K`: the value itself for a key of one
+/// column, a tuple in the key's order for one of several.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a key of type `{K}`",
+    note = "pass the key field's own type (or a reference), or a tuple of them in the key's order; a model without `#[batch(key)]` cannot be looked up"
+)]
+pub trait KeyFor<K>: Sync {
+    /// Appends the part number `part` of the key as one field.
+    ///
+    /// # Errors
+    /// When the value has no form in the column's type.
+    fn write_key(&self, part: usize, out: &mut ColumnWriter<'_>) -> Result<(), Fault>;
+}
+
+impl<A, T: KeyPart<A>> KeyFor<(A,)> for T {
+    fn write_key(&self, _part: usize, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
+        self.write_part(out)
+    }
+}
+
+macro_rules! composite_key {
+    ($(($field:ident $value:ident $position:tt))*) => {
+        impl<$($field, $value: KeyPart<$field>),*> KeyFor<($($field,)*)> for ($($value,)*) {
+            fn write_key(&self, part: usize, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
+                match part {
+                    $($position => self.$position.write_part(out),)*
+                    _ => Ok(()),
+                }
+            }
+        }
+
+        impl<$($field, $value: KeyPart<$field>),*> KeyFor<($($field,)*)> for &($($value,)*) {
+            fn write_key(&self, part: usize, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
+                KeyFor::<($($field,)*)>::write_key(*self, part, out)
+            }
+        }
+    };
+}
+
+composite_key!((A KA 0) (B KB 1));
+composite_key!((A KA 0) (B KB 1) (C KC 2));
+composite_key!((A KA 0) (B KB 1) (C KC 2) (D KD 3));
+composite_key!((A KA 0) (B KB 1) (C KC 2) (D KD 3) (E KE 4));
+composite_key!((A KA 0) (B KB 1) (C KC 2) (D KD 3) (E KE 4) (F KF 5));
+composite_key!((A KA 0) (B KB 1) (C KC 2) (D KD 3) (E KE 4) (F KF 5) (G KG 6));
+composite_key!((A KA 0) (B KB 1) (C KC 2) (D KD 3) (E KE 4) (F KF 5) (G KG 6) (H KH 7));
+
+// Keeps the bound of `put` and of the key's parts the same: what a field can be written as, a key can too.
+const _: fn() = || {
+    fn same<T: ToSql>() -> fn(&postgres_types::Type) -> bool {
+        <T as ToColumn>::writes
+    }
+    let _ = same::<i64>;
+};

@@ -1,0 +1,240 @@
+//! The builder that every verb returns: options, then `.await`.
+
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+
+use super::answer::Answered;
+use super::engine::{Engine, Explanation, Request};
+use super::verb::Verb;
+use crate::config::{BatchConfig, BatchSize, DuplicatePolicy, ExecutionStrategy, Transport};
+use crate::error::Result;
+use crate::model::{BatchModel, ReadRow};
+use crate::report::{Counts, Report};
+use crate::session::Within;
+use crate::source::Feed;
+use crate::sql::Form;
+
+/// A call of the verb `V` on the table of `M` that has not started yet. `.await` runs it.
+///
+/// | answer `A` | asked for by | `.await` gives |
+/// |---|---|---|
+/// | [`Plain`] | nothing | how many rows were written (for `batch_get`, found) |
+/// | [`Returning`] | `.returning()` | the stored rows, in input order; what has no row is left out |
+/// | [`Aligned`] | `.returning().aligned()` | one slot per input row: its stored row, or `None` |
+/// | [`Reported`] | `.report()` | a [`Report`] with each row's outcome |
+///
+/// # Errors
+/// `.await` gives an [`Error`](crate::Error) whose [`report`](crate::Error::report) tells what was written
+/// all the same: nothing under [`ExecutionStrategy::SingleQuery`], whole chunks under `Chunked`.
+#[must_use = "a call does nothing until it is awaited"]
+pub struct Call<'a, M, V, A = Plain> {
+    pub(super) engine: &'a Engine,
+    pub(super) feed: Box<dyn Feed + 'a>,
+    pub(super) verb: V,
+    pub(super) config: BatchConfig,
+    pub(super) within: Option<Within<'a>>,
+    pub(super) of: PhantomData<fn() -> (M, A)>,
+}
+
+/// Asks for a count.
+#[derive(Debug)]
+pub struct Plain;
+/// Asks for the stored rows.
+#[derive(Debug)]
+pub struct Returning;
+/// Asks for one slot per input row.
+#[derive(Debug)]
+pub struct Aligned;
+/// Asks for each row's outcome.
+#[derive(Debug)]
+pub struct Reported;
+
+/// Keeps the verbs to those of this crate.
+pub trait Sealed {}
+
+/// A verb that counts.
+#[expect(private_bounds, reason = "what a verb is to the engine is not public")]
+pub trait CountVerb: Sealed + Verb {
+    /// What its count looks like.
+    type Count;
+
+    /// Its count out of all outcomes.
+    fn count(counts: &Counts) -> Self::Count;
+}
+
+/// What `.await` gives.
+pub trait Answer<M, V> {
+    /// The type of the answer.
+    type Output;
+
+    #[doc(hidden)]
+    fn form() -> AnswerForm;
+
+    #[doc(hidden)]
+    fn answer(answered: Answered) -> Result<Self::Output>;
+}
+
+/// What a statement has to answer; opaque outside of this crate.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct AnswerForm(pub(super) Form);
+
+impl<M, V: CountVerb> Answer<M, V> for Plain {
+    type Output = V::Count;
+
+    fn form() -> AnswerForm {
+        AnswerForm(Form::Count)
+    }
+
+    fn answer(answered: Answered) -> Result<V::Count> {
+        Ok(V::count(answered.report.counts()))
+    }
+}
+
+impl<M: ReadRow, V> Answer<M, V> for Returning {
+    type Output = Vec<M>;
+
+    fn form() -> AnswerForm {
+        AnswerForm(Form::Rows)
+    }
+
+    fn answer(answered: Answered) -> Result<Vec<M>> {
+        answered.rows().filter_map(Result::transpose).collect()
+    }
+}
+
+impl<M: ReadRow, V> Answer<M, V> for Aligned {
+    type Output = Vec<Option<M>>;
+
+    fn form() -> AnswerForm {
+        AnswerForm(Form::Rows)
+    }
+
+    fn answer(answered: Answered) -> Result<Vec<Option<M>>> {
+        answered.rows().collect()
+    }
+}
+
+impl<M, V> Answer<M, V> for Reported {
+    type Output = Report;
+
+    fn form() -> AnswerForm {
+        AnswerForm(Form::Outcomes)
+    }
+
+    fn answer(answered: Answered) -> Result<Report> {
+        Ok(answered.report)
+    }
+}
+
+impl<'a, M, V, A> Call<'a, M, V, A> {
+    /// How the rows are divided over transactions, for this call.
+    pub fn strategy(mut self, strategy: ExecutionStrategy) -> Self {
+        self.config.execution_strategy = strategy;
+        self
+    }
+
+    /// The most rows of a chunk, for this call: a [`BatchSize`] or a number.
+    pub fn batch_size(mut self, size: impl Into<BatchSize>) -> Self {
+        self.config.batch_size = size.into();
+        self
+    }
+
+    /// How the rows travel, for this call. A transport that cannot be used here is an error.
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.config.transport = transport;
+        self
+    }
+
+    /// What to do with input rows of one key, for this call. Deletes take each key once in any case.
+    pub fn duplicates(mut self, policy: DuplicatePolicy) -> Self {
+        self.config.duplicates = policy;
+        self
+    }
+
+    /// Runs inside of the caller's transaction: under savepoints, nothing is committed, no setting is
+    /// changed. After an error the transaction is usable, and without what the failed chunk wrote.
+    ///
+    /// Dropping the call half-way leaves the transaction to be rolled back by its owner.
+    pub fn within(mut self, transaction: impl Into<Within<'a>>) -> Self {
+        self.within = Some(transaction.into());
+        self
+    }
+
+    /// Answers what became of each row.
+    pub fn report(self) -> Call<'a, M, V, Reported> {
+        self.answering()
+    }
+
+    pub(super) fn answering<B>(self) -> Call<'a, M, V, B> {
+        let Call { engine, feed, verb, config, within, of: _ } = self;
+        Call { engine, feed, verb, config, within, of: PhantomData }
+    }
+}
+
+impl<'a, M, V> Call<'a, M, V, Plain> {
+    /// Answers the stored rows, in input order, with what the server set. (After a delete: as they were.)
+    pub fn returning(self) -> Call<'a, M, V, Returning> {
+        self.answering()
+    }
+}
+
+impl<'a, M, V> Call<'a, M, V, Returning> {
+    /// Answers one slot per input row: `None` where no row is stored, as for a key that was not found.
+    pub fn aligned(self) -> Call<'a, M, V, Aligned> {
+        self.answering()
+    }
+}
+
+#[expect(private_bounds, reason = "what a verb is to the engine is not public")]
+impl<'a, M, V, A> Call<'a, M, V, A>
+where
+    M: BatchModel + 'a,
+    V: Verb + 'a,
+    A: Answer<M, V> + 'a,
+{
+    /// The statement that this call would run, without asking a server: as if the table were just what the
+    /// model says.
+    ///
+    /// # Errors
+    /// When the options make no sense together, or a field's type is not known without a server.
+    pub fn sql(self) -> Result<String> {
+        self.request().sql()
+    }
+
+    /// Which way this call would take, and why. Asks the server about the table; sends no rows.
+    ///
+    /// # Errors
+    /// When the options make no sense together or the model does not match the table.
+    pub async fn explain(self) -> Result<Explanation> {
+        self.request().explain().await
+    }
+
+    fn request(self) -> Request<'a> {
+        Request {
+            engine: self.engine,
+            model: M::MODEL,
+            feed: self.feed,
+            verb: Box::new(self.verb),
+            config: self.config,
+            asked: A::form().0,
+            within: self.within,
+        }
+    }
+}
+
+impl<'a, M, V, A> IntoFuture for Call<'a, M, V, A>
+where
+    M: BatchModel + 'a,
+    V: CountVerb + 'a,
+    A: Answer<M, V> + 'a,
+{
+    type Output = Result<A::Output>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let request = self.request();
+        Box::pin(async move { A::answer(request.run().await?) })
+    }
+}

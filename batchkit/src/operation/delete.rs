@@ -1,0 +1,52 @@
+//! `batch_delete`: the rows with these keys go; their number, or the rows as they were.
+
+use super::call::{CountVerb, Sealed};
+use super::verb::{Unique, Verb};
+use crate::config::DuplicatePolicy;
+use crate::error::Result;
+use crate::model::{Model, UniqueKey};
+use crate::report::{Counts, Outcome};
+use crate::session::Reading;
+use crate::sql::{self, Form, Source, TableSql};
+
+/// The verb of [`BatchOperations::batch_delete`](crate::BatchOperations::batch_delete).
+#[derive(Debug)]
+pub struct Delete {
+    key: UniqueKey,
+}
+
+impl Delete {
+    pub(super) fn new(key: UniqueKey) -> Self {
+        Delete { key }
+    }
+}
+
+impl Sealed for Delete {}
+
+impl CountVerb for Delete {
+    type Count = u64;
+
+    fn count(counts: &Counts) -> u64 {
+        counts.of(Outcome::Deleted)
+    }
+}
+
+impl Verb for Delete {
+    fn resolve(&mut self, _model: &'static Model) -> Result<Vec<usize>> {
+        Ok(self.key.columns.to_vec())
+    }
+
+    fn unique(&self) -> Option<Unique> {
+        // A key that is named twice is deleted once: nothing to decide.
+        let policy = Some(DuplicatePolicy::FirstWins);
+        Some(Unique { columns: self.key.columns.to_vec(), policy, refuses_null: false })
+    }
+
+    fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _single: bool, form: Form) -> String {
+        sql::delete(table, source.unwrap_or(Source::Columns), self.key.columns, form)
+    }
+
+    fn reading(&self) -> Reading {
+        Reading::Tag(Outcome::Deleted, Outcome::Missing)
+    }
+}

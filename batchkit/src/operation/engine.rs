@@ -1,0 +1,342 @@
+//! The one way that every verb's data takes: resolve, ask the catalogue, encode, find duplicates, choose
+//! the transport, run the chunks, account for every row.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use deadpool_postgres::Pool;
+
+use super::answer::{Answered, read_types};
+use super::verb::{Unique, Verb};
+use crate::catalog::{Catalog, Table, check};
+use crate::config::{BatchConfig, Transport};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::Ledger;
+use crate::model::Model;
+use crate::plan::{self, Choice, Facts, Pairs};
+use crate::session::{Carrier, ChunkAnswer, Session, Within, Work, run_chunk};
+use crate::source::{Chunk, Chunks, Feed};
+use crate::sql::{self, Form, Source, TableSql};
+use crate::strategy::{self, RunChunk};
+use crate::wire::{ColumnType, EncodedRows, Fault, RowType};
+
+/// What all calls of one `BatchOperations` share.
+#[derive(Debug, Clone)]
+pub(crate) struct Engine {
+    pub(crate) pool: Pool,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) config: BatchConfig,
+}
+
+impl Engine {
+    /// The table of `model` as the server describes it; the model was found to match it.
+    pub(crate) async fn table(&self, model: &Model, within: Option<Within<'_>>) -> Result<Arc<Table>> {
+        if let Some(table) = self.catalog.known(model) {
+            return Ok(table);
+        }
+        let named = |error: Error| error.in_table(model.display_name());
+        let mut session = Session::open(&self.pool, within).await.map_err(named)?;
+        let loaded = self.catalog.table(model, &mut session).await.and_then(|table| {
+            check(model, &table).inspect_err(|_| self.catalog.clear())?;
+            Ok(table)
+        });
+        session.close().await;
+        loaded.map_err(named)
+    }
+}
+
+/// A call, its types forgotten.
+pub(crate) struct Request<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) model: &'static Model,
+    pub(crate) feed: Box<dyn Feed + 'a>,
+    pub(crate) verb: Box<dyn Verb + 'a>,
+    pub(crate) config: BatchConfig,
+    pub(crate) asked: Form,
+    pub(crate) within: Option<Within<'a>>,
+}
+
+/// Which way a call would take, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// How the rows would travel; never `Auto`.
+    pub transport: Transport,
+    /// Why.
+    pub reason: &'static str,
+    /// The statement.
+    pub sql: String,
+}
+
+impl Request<'_> {
+    /// Runs the call.
+    pub(crate) async fn run(self) -> Result<Answered> {
+        let table = self.model.display_name();
+        self.run_unnamed().await.map_err(|error| error.in_table(table))
+    }
+
+    async fn run_unnamed(mut self) -> Result<Answered> {
+        let columns = self.resolve()?;
+        let form = self.verb.form(self.asked);
+        let mut ledger = Ledger::new(form);
+        if self.feed.is_empty() {
+            let (report, rows) = ledger.close();
+            return Ok(Answered { report, rows, types: Arc::new([]) });
+        }
+        let table = self.table().await?;
+        let types = write_types(self.model, &table, &columns);
+        let limits = strategy::limits(&self.config);
+        let mut chunks = Chunks::new(self.feed, self.model, columns.clone(), types, limits);
+        let target = Target { model: self.model, table: &table, columns: &columns };
+        let result = async {
+            if let Some(unique) = self.verb.unique() {
+                let rows = chunks.collect()?;
+                let dropped = find_duplicates(self.engine, &mut self.within, &target, &unique, &self.config, &rows).await?;
+                ledger.duplicates(&dropped);
+                chunks.leave_out(&dropped);
+            }
+            let (work, _) = target.work(&*self.verb, self.config.transport, form)?;
+            let work = Arc::new(work);
+            let pool = self.engine.pool.clone();
+            let mut runner: Box<dyn RunChunk> = match self.within {
+                None => Box::new(InPool { pool, work }),
+                Some(within) => Box::new(InCaller { pool, within, work }),
+            };
+            strategy::run(self.config.execution_strategy, &mut chunks, &mut *runner, &mut ledger).await
+        }
+        .await;
+        if result.is_err() {
+            ledger.not_attempted(&chunks.rest());
+        }
+        let (report, rows) = ledger.close();
+        match result {
+            Ok(()) => Ok(Answered { report, rows, types: read_types(self.model, &table) }),
+            Err(error) => Err(error.with_report(report)),
+        }
+    }
+
+    /// The statement, without a server.
+    pub(crate) fn sql(mut self) -> Result<String> {
+        let columns = self.resolve()?;
+        let form = self.verb.form(self.asked);
+        let declared = TableSql::declared(self.model)?;
+        let facts = Facts {
+            plain_insert: self.verb.plain_insert(),
+            takes_copy: true,
+            may_stage: true,
+            rows_possible: true,
+            gives_columns: !columns.is_empty(),
+            matchable: self.verb.matchable(self.model, &declared),
+            narrow: is_narrow(&declared, &columns),
+            form,
+        };
+        let choice = plan::choose(self.config.transport, &facts)?;
+        Ok(self.verb.sql(self.model, &declared, source_of(choice, true), choice.transport == Transport::Single, form))
+    }
+
+    /// The way that the call would take.
+    pub(crate) async fn explain(mut self) -> Result<Explanation> {
+        let columns = self.resolve()?;
+        let form = self.verb.form(self.asked);
+        let table = self.table().await?;
+        let target = Target { model: self.model, table: &table, columns: &columns };
+        let (work, choice) = target.work(&*self.verb, self.config.transport, form)?;
+        Ok(Explanation { transport: choice.transport, reason: choice.reason, sql: work.sql })
+    }
+
+    fn resolve(&mut self) -> Result<Vec<usize>> {
+        if let Some(problem) = self.config.problem() {
+            return Err(Error::new(ErrorKind::Config, problem));
+        }
+        self.verb.resolve(self.model)
+    }
+
+    async fn table(&mut self) -> Result<Arc<Table>> {
+        let table = self.engine.table(self.model, self.within.as_mut().map(Within::lend)).await?;
+        self.verb.refuse(self.model, &table)?;
+        Ok(table)
+    }
+}
+
+/// The columns' types, as the rows' own types are sent.
+fn write_types(model: &Model, table: &Table, columns: &[usize]) -> Vec<ColumnType> {
+    let found = columns.iter().filter_map(|&column| {
+        let column = &model.columns[column];
+        let found = table.column(column.name)?;
+        Some(ColumnType::new(found.ty.clone(), found.not_null, |ty| column.accepts(ty)))
+    });
+    found.collect()
+}
+
+/// The model, its table, and the columns that are encoded, in their order.
+struct Target<'t> {
+    model: &'static Model,
+    table: &'t Table,
+    columns: &'t [usize],
+}
+
+impl Target<'_> {
+    /// Chooses the transport and writes down what is done with each chunk.
+    fn work(&self, verb: &dyn Verb, asked: Transport, form: Form) -> Result<(Work, Choice)> {
+        let table_sql = TableSql::known(self.model, self.table);
+        let given_names: Vec<&str> = self.columns.iter().map(|&c| self.model.columns[c].name).collect();
+        let facts = Facts {
+            plain_insert: verb.plain_insert(),
+            takes_copy: self.table.takes_copy(),
+            may_stage: self.table.rights.temp,
+            rows_possible: self.table.columns.iter().all(|c| !c.domain || given_names.contains(&c.name.as_str())),
+            gives_columns: !self.columns.is_empty(),
+            matchable: verb.matchable(self.model, &table_sql),
+            narrow: is_narrow(&table_sql, self.columns),
+            form,
+        };
+        let choice = plan::choose(asked, &facts)?;
+        let carrier = self.carrier(&table_sql, choice, facts.rows_possible);
+        let single = choice.transport == Transport::Single;
+        let sql = verb.sql(self.model, &table_sql, carrier.source(), single, form);
+        Ok((Work { sql, carrier, form, reading: verb.reading(), unanswered: verb.unanswered() }, choice))
+    }
+
+    fn carrier(&self, table_sql: &TableSql, choice: Choice, rows_possible: bool) -> Carrier {
+        match choice.transport {
+            Transport::Copy if choice.into_target => Carrier::CopyInto,
+            Transport::Copy => Carrier::Stage { create: sql::stage_create(table_sql, self.columns) },
+            Transport::UnnestColumns => self.columns_carrier(table_sql, self.columns),
+            Transport::Single if !rows_possible => Carrier::Single(Box::new(self.columns_carrier(table_sql, self.columns))),
+            Transport::Single => Carrier::Single(Box::new(Carrier::Rows(self.row_type(self.columns)))),
+            Transport::UnnestRows | Transport::Auto => Carrier::Rows(self.row_type(self.columns)),
+        }
+    }
+
+    /// One array per column of `given`.
+    fn columns_carrier(&self, table_sql: &TableSql, given: &[usize]) -> Carrier {
+        let layout = sql::columns_layout(table_sql, given);
+        let oid = |c: usize| self.table.column(self.model.columns[c].name).map_or(0, |found| found.type_oid);
+        let single = layout.single.iter().map(|&c| (self.field(c), oid(c))).collect();
+        let arrays = (!layout.arrays.is_empty()).then(|| self.row_type(&layout.arrays));
+        Carrier::Columns { single, arrays }
+    }
+
+    /// The table's row type with the columns of `given` filled in.
+    fn row_type(&self, given: &[usize]) -> RowType {
+        let field_of = |name: &str| {
+            given.iter().find(|&&c| self.model.columns[c].name == name).map(|&c| self.field(c))
+        };
+        let columns = self.table.columns.iter().map(|column| (column.type_oid, field_of(&column.name))).collect();
+        RowType { oid: self.table.row_type, columns }
+    }
+
+    /// Where the column is among the encoded fields.
+    fn field(&self, column: usize) -> usize {
+        self.columns.iter().position(|&c| c == column).unwrap_or(usize::MAX)
+    }
+}
+
+fn is_narrow(table: &TableSql, columns: &[usize]) -> bool {
+    columns.len() * 2 <= table.row_type.len() && columns.iter().all(|&c| !table.columns[c].array)
+}
+
+/// The FROM item of a transport.
+fn source_of(choice: Choice, rows_possible: bool) -> Option<Source> {
+    match choice.transport {
+        Transport::Copy if choice.into_target => None,
+        Transport::Copy => Some(Source::Stage),
+        Transport::UnnestColumns => Some(Source::Columns),
+        Transport::Single if !rows_possible => Some(Source::Columns),
+        Transport::Auto | Transport::UnnestRows | Transport::Single => Some(Source::Rows),
+    }
+}
+
+/// Which rows are left out because another row has their key: by bytes where those decide, else the
+/// server is asked.
+async fn find_duplicates(
+    engine: &Engine,
+    within: &mut Option<Within<'_>>,
+    target: &Target<'_>,
+    unique: &Unique,
+    config: &BatchConfig,
+    rows: &EncodedRows,
+) -> Result<Vec<bool>> {
+    let fields: Vec<usize> = unique.columns.iter().map(|&column| target.field(column)).collect();
+    if unique.refuses_null {
+        refuse_null_keys(target, rows, &fields)?;
+    }
+    let names = unique.columns.iter().filter_map(|&c| target.table.column(target.model.columns[c].name));
+    let pairs = match names.into_iter().all(plan::equal_bytes) {
+        true => plan::same_bytes(rows, &fields),
+        false => ask_for_duplicates(engine, within, target, unique, rows).await?,
+    };
+    plan::resolve(unique.policy.unwrap_or(config.duplicates), rows.len(), pairs)
+}
+
+fn refuse_null_keys(target: &Target<'_>, rows: &EncodedRows, fields: &[usize]) -> Result<()> {
+    for &field in fields {
+        let column = &target.model.columns[target.columns[field]];
+        if target.table.keys.iter().any(|key| key.nulls_not_distinct && key.columns.iter().flatten().any(|c| c == column.name)) {
+            continue;
+        }
+        if let Some(row) = (0..rows.len()).find(|&row| rows.row(row).nth(field).flatten().is_none()) {
+            return Err(Error::invalid_row(row, column.name, Fault::NullKey));
+        }
+    }
+    Ok(())
+}
+
+/// Asks the server which rows have equal keys.
+async fn ask_for_duplicates(
+    engine: &Engine,
+    within: &mut Option<Within<'_>>,
+    target: &Target<'_>,
+    unique: &Unique,
+    rows: &EncodedRows,
+) -> Result<Pairs> {
+    let table_sql = TableSql::known(target.model, target.table);
+    let carrier = target.columns_carrier(&table_sql, &unique.columns);
+    let sql = sql::duplicates(&table_sql, Source::Columns, &unique.columns);
+    let mut session = Session::open(&engine.pool, within.as_mut().map(Within::lend)).await?;
+    session.begin().await?;
+    let answer = carrier.send(&mut session, &sql, rows).await;
+    session.rollback().await;
+    let (answer, _) = answer?;
+    let ordinal = |field: Option<Option<&[u8]>>| {
+        let bytes = field.flatten()?.try_into().ok()?;
+        usize::try_from(i64::from_be_bytes(bytes) - 1).ok()
+    };
+    let pairs = (0..answer.len()).map(|row| {
+        let mut fields = answer.row(row);
+        let pair = ordinal(fields.next()).zip(ordinal(fields.next()));
+        pair.ok_or_else(|| Error::new(ErrorKind::Accounting, "the answer has another form"))
+    });
+    pairs.collect()
+}
+
+/// Chunks in transactions of their own, each in a task that a dropped call does not cut short.
+struct InPool {
+    pool: Pool,
+    work: Arc<Work>,
+}
+
+#[async_trait]
+impl RunChunk for InPool {
+    async fn run(&mut self, chunk: &Chunk) -> Result<ChunkAnswer> {
+        let (pool, work, rows) = (self.pool.clone(), Arc::clone(&self.work), chunk.rows.clone());
+        let task = tokio::spawn(async move { run_chunk(Session::open(&pool, None).await?, &work, &rows).await });
+        task.await.unwrap_or_else(|stopped| Err(Error::new(ErrorKind::Connection, format!("the chunk's task ended: {stopped}"))))
+    }
+}
+
+/// Chunks under savepoints of the caller's transaction.
+struct InCaller<'a> {
+    pool: Pool,
+    within: Within<'a>,
+    work: Arc<Work>,
+}
+
+#[async_trait]
+impl RunChunk for InCaller<'_> {
+    async fn run(&mut self, chunk: &Chunk) -> Result<ChunkAnswer> {
+        let session = Session::open(&self.pool, Some(self.within.lend())).await?;
+        run_chunk(session, &self.work, &chunk.rows).await
+    }
+}
+

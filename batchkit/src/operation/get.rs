@@ -1,0 +1,56 @@
+//! `batch_get`: the rows with these keys, in the order of the keys.
+
+use super::call::{Call, CountVerb, Plain, Returning, Sealed};
+use super::verb::Verb;
+use crate::error::Result;
+use crate::model::{Model, UniqueKey};
+use crate::report::{Counts, Outcome};
+use crate::session::Reading;
+use crate::sql::{self, Form, Source, TableSql};
+
+/// The verb of [`BatchOperations::batch_get`](crate::BatchOperations::batch_get).
+#[derive(Debug)]
+pub struct Get {
+    key: UniqueKey,
+}
+
+impl Get {
+    pub(super) fn new(key: UniqueKey) -> Self {
+        Get { key }
+    }
+}
+
+impl<'a, M> Call<'a, M, Get, Returning> {
+    /// Only the number of keys that stored rows have.
+    pub fn count(self) -> Call<'a, M, Get, Plain> {
+        self.answering()
+    }
+}
+
+impl Sealed for Get {}
+
+impl CountVerb for Get {
+    type Count = u64;
+
+    fn count(counts: &Counts) -> u64 {
+        counts.of(Outcome::Found)
+    }
+}
+
+impl Verb for Get {
+    fn resolve(&mut self, _model: &'static Model) -> Result<Vec<usize>> {
+        Ok(self.key.columns.to_vec())
+    }
+
+    fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _single: bool, form: Form) -> String {
+        sql::get(table, source.unwrap_or(Source::Columns), self.key.columns, form)
+    }
+
+    fn reading(&self) -> Reading {
+        Reading::Cells(&[Outcome::Found], Outcome::Missing)
+    }
+
+    fn unanswered(&self) -> Option<Outcome> {
+        Some(Outcome::Missing)
+    }
+}

@@ -1,0 +1,93 @@
+//! `batch_insert`: rows in; their number, or the stored rows with the server's values, in input order.
+
+use super::call::{Call, CountVerb, Sealed};
+use super::verb::Verb;
+use crate::catalog::{Table, refuse_incomplete};
+use crate::error::Result;
+use crate::model::{ColumnKind, Model};
+use crate::report::{Counts, Outcome};
+use crate::session::Reading;
+use crate::sql::{self, Form, OnConflict, Source, TableSql};
+
+/// The verb of [`BatchOperations::batch_insert`](crate::BatchOperations::batch_insert).
+#[derive(Debug)]
+pub struct Insert {
+    given: &'static [usize],
+    ignore: bool,
+}
+
+impl Insert {
+    pub(super) fn new(given: &'static [usize]) -> Self {
+        Insert { given, ignore: false }
+    }
+
+    /// The key by which returned rows find their input: given, or drawn from its default beforehand.
+    fn matched_by(&self, model: &Model, table: &TableSql) -> Option<&'static [usize]> {
+        // A trigger may change any key on its way in.
+        if table.triggered {
+            return None;
+        }
+        let known = |&column: &usize| {
+            self.given.contains(&column)
+                || (model.columns[column].kind == ColumnKind::Auto && table.columns[column].default.is_some())
+        };
+        let primary = model.key.filter(|key| key.columns.iter().all(known));
+        primary.map(|key| key.columns)
+    }
+}
+
+impl<M, A> Call<'_, M, Insert, A> {
+    /// Rows whose unique key is taken leave the stored row as it is (`ON CONFLICT DO NOTHING`); they are
+    /// reported as unchanged. Of input rows with one key, the first is stored.
+    pub fn ignore_conflicts(mut self) -> Self {
+        self.verb.ignore = true;
+        self
+    }
+}
+
+impl Sealed for Insert {}
+
+impl CountVerb for Insert {
+    type Count = u64;
+
+    fn count(counts: &Counts) -> u64 {
+        counts.of(Outcome::Inserted)
+    }
+}
+
+impl Verb for Insert {
+    fn resolve(&mut self, _model: &'static Model) -> Result<Vec<usize>> {
+        Ok(self.given.to_vec())
+    }
+
+    fn refuse(&self, model: &Model, table: &Table) -> Result<()> {
+        refuse_incomplete(model, table, self.given)
+    }
+
+    fn plain_insert(&self) -> bool {
+        !self.ignore
+    }
+
+    fn matchable(&self, model: &Model, table: &TableSql) -> bool {
+        self.matched_by(model, table).is_some()
+    }
+
+    fn sql(&self, model: &Model, table: &TableSql, source: Option<Source>, single: bool, form: Form) -> String {
+        let Some(source) = source else { return sql::copy_from(table, self.given) };
+        let insert = sql::Insert {
+            given: self.given,
+            on_conflict: if self.ignore { OnConflict::Ignore } else { OnConflict::Fail },
+            matched_by: if single { None } else { self.matched_by(model, table) },
+        };
+        sql::insert(table, source, &insert, form)
+    }
+
+    fn reading(&self) -> Reading {
+        Reading::Tag(Outcome::Inserted, if self.ignore { Outcome::Unchanged } else { Outcome::Skipped })
+    }
+
+    fn unanswered(&self) -> Option<Outcome> {
+        // One row per statement: a row that does not come back was not stored.
+        Some(if self.ignore { Outcome::Unchanged } else { Outcome::Skipped })
+    }
+}

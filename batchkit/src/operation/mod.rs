@@ -1,0 +1,241 @@
+//! The verbs: one file each for what it asks and answers; [`engine`] is the way that all of them take.
+
+mod answer;
+mod call;
+mod delete;
+mod engine;
+mod get;
+mod insert;
+mod read;
+mod update;
+mod upsert;
+mod verb;
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+pub use call::{Aligned, Answer, Call, CountVerb, Plain, Reported, Returning};
+use deadpool_postgres::Pool;
+pub use delete::Delete;
+use engine::Engine;
+pub use engine::Explanation;
+pub use get::Get;
+pub use insert::Insert;
+pub use update::Update;
+pub use upsert::{Upsert, Upserted};
+
+use crate::catalog::{Catalog, Table};
+use crate::config::BatchConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::filter::Filter;
+use crate::model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, Unique};
+use crate::session::Within;
+use crate::source::{Feed, Keys, Rows};
+
+/// Bulk operations on the table of `M`, over a pool. Cheap to clone; clones share what they know of the table.
+///
+/// Every verb takes any iterable of rows or keys (a slice, a `Vec`, an iterator), by value or by reference,
+/// and returns a [`Call`] that runs when it is awaited.
+pub struct BatchOperations<M> {
+    engine: Engine,
+    of: PhantomData<fn() -> M>,
+}
+
+impl<M> Clone for BatchOperations<M> {
+    fn clone(&self) -> Self {
+        BatchOperations { engine: self.engine.clone(), of: PhantomData }
+    }
+}
+
+impl<M> std::fmt::Debug for BatchOperations<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BatchOperations").field("config", &self.engine.config).finish_non_exhaustive()
+    }
+}
+
+/// Builds [`BatchOperations`].
+#[derive(Debug)]
+#[must_use = "call build()"]
+pub struct BatchOperationsBuilder<M> {
+    pool: Pool,
+    config: BatchConfig,
+    of: PhantomData<fn() -> M>,
+}
+
+impl<M: BatchModel> BatchOperationsBuilder<M> {
+    /// The settings of all calls.
+    pub fn config(mut self, config: BatchConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The finished operations. Nothing is asked of the server yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the settings make no sense.
+    pub fn build(self) -> Result<BatchOperations<M>> {
+        if let Some(problem) = self.config.problem() {
+            return Err(Error::new(ErrorKind::Config, problem));
+        }
+        let engine = Engine { pool: self.pool, catalog: Arc::new(Catalog::default()), config: self.config };
+        Ok(BatchOperations { engine, of: PhantomData })
+    }
+}
+
+impl<M: BatchModel> BatchOperations<M> {
+    /// Operations over `pool` with the default settings.
+    #[must_use]
+    pub fn new(pool: Pool) -> Self {
+        let engine = Engine { pool, catalog: Arc::new(Catalog::default()), config: BatchConfig::default() };
+        BatchOperations { engine, of: PhantomData }
+    }
+
+    /// Operations over `pool`, to be configured.
+    pub fn builder(pool: Pool) -> BatchOperationsBuilder<M> {
+        BatchOperationsBuilder { pool, config: BatchConfig::default(), of: PhantomData }
+    }
+
+    /// Compares the model with the table now: columns, types, nullability, and that each declared key has a
+    /// real unique index. Every call does so at its first use of the table. Never changes anything.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Schema`] with all [`mismatches`](Error::mismatches).
+    pub async fn check_schema(&self) -> Result<()> {
+        self.engine.catalog.clear();
+        self.describe().await.map(drop)
+    }
+
+    /// What the server says about the table; asked once and kept.
+    ///
+    /// # Errors
+    /// Those of [`check_schema`](Self::check_schema).
+    pub async fn describe(&self) -> Result<Arc<Table>> {
+        self.engine.table(M::MODEL, None).await
+    }
+
+    /// Inserts rows: of the model, or of its `new` form, where the server sets the `auto` columns.
+    ///
+    /// `.await` counts the rows inserted; `.returning()` gives the stored rows in input order.
+    pub fn batch_insert<'a, I>(&'a self, rows: I) -> Call<'a, M, Insert>
+    where
+        M: 'a,
+        I: IntoIterator<IntoIter: Send + 'a, Item: InsertRow<M> + Send + 'a>,
+    {
+        self.insert_rows(Rows::insertable(rows))
+    }
+
+    /// [`batch_insert`](Self::batch_insert) of rows whose type is forgotten.
+    pub fn insert_rows<'a>(&'a self, rows: Rows<'a, M>) -> Call<'a, M, Insert> {
+        self.call(rows.feed, Insert::new(rows.columns))
+    }
+
+    /// Updates each row by its primary key to its own values: whole rows, or patches.
+    ///
+    /// `.await` counts the rows found and updated. What input rows of one key do, the
+    /// [`DuplicatePolicy`](crate::DuplicatePolicy) says.
+    pub fn batch_update<'a, I>(&'a self, rows: I) -> Call<'a, M, Update>
+    where
+        M: 'a,
+        I: IntoIterator<IntoIter: Send + 'a, Item: PatchRow<M> + Send + 'a>,
+    {
+        self.update_rows(Rows::patches(rows))
+    }
+
+    /// [`batch_update`](Self::batch_update) of rows whose type is forgotten.
+    pub fn update_rows<'a>(&'a self, rows: Rows<'a, M>) -> Call<'a, M, Update> {
+        self.call(rows.feed, Update::new(rows.columns))
+    }
+
+    /// Inserts rows that are new and updates those that are known by a declared unique key.
+    ///
+    /// `.await` counts inserted, updated and unchanged rows apart.
+    pub fn batch_upsert<'a, I>(&'a self, rows: I) -> Call<'a, M, Upsert>
+    where
+        M: 'a,
+        I: IntoIterator<IntoIter: Send + 'a, Item: InsertRow<M> + Send + 'a>,
+    {
+        self.upsert_rows(Rows::insertable(rows))
+    }
+
+    /// [`batch_upsert`](Self::batch_upsert) of rows whose type is forgotten.
+    pub fn upsert_rows<'a>(&'a self, rows: Rows<'a, M>) -> Call<'a, M, Upsert> {
+        self.call(rows.feed, Upsert::new(rows.columns))
+    }
+
+    /// Deletes the rows with these primary keys: the key's own type or a reference, a tuple for a
+    /// composite one.
+    ///
+    /// `.await` counts the rows deleted; a key that is named twice counts once.
+    pub fn batch_delete<'a, I>(&'a self, keys: I) -> Call<'a, M, Delete>
+    where
+        M: 'a,
+        I: IntoIterator<IntoIter: Send + 'a, Item: KeyFor<M::Key> + Send + 'a>,
+    {
+        self.delete_keys(Keys::primary(keys))
+    }
+
+    /// Deletes the rows with these values of a declared unique key: `Product::KEYS.sku`.
+    pub fn batch_delete_by<'a, K, I>(&'a self, key: Unique<M, K>, keys: I) -> Call<'a, M, Delete>
+    where
+        M: 'a,
+        K: 'a,
+        I: IntoIterator<IntoIter: Send + 'a, Item: KeyFor<K> + Send + 'a>,
+    {
+        self.delete_keys(Keys::of(key, keys))
+    }
+
+    /// [`batch_delete`](Self::batch_delete) of keys whose type is forgotten.
+    pub fn delete_keys<'a>(&'a self, keys: Keys<'a, M>) -> Call<'a, M, Delete> {
+        self.call(keys.feed, Delete::new(keys.key))
+    }
+
+    /// Reads the rows with these primary keys, in the order of the keys; a key named twice gives its row
+    /// twice. Keys that were not found are left out, told by `.aligned()` and by `.report()`.
+    pub fn batch_get<'a, I>(&'a self, keys: I) -> Call<'a, M, Get, Returning>
+    where
+        M: 'a,
+        I: IntoIterator<IntoIter: Send + 'a, Item: KeyFor<M::Key> + Send + 'a>,
+    {
+        self.get_keys(Keys::primary(keys))
+    }
+
+    /// Reads the rows with these values of a declared unique key: `Product::KEYS.sku`.
+    pub fn batch_get_by<'a, K, I>(&'a self, key: Unique<M, K>, keys: I) -> Call<'a, M, Get, Returning>
+    where
+        M: 'a,
+        K: 'a,
+        I: IntoIterator<IntoIter: Send + 'a, Item: KeyFor<K> + Send + 'a>,
+    {
+        self.get_keys(Keys::of(key, keys))
+    }
+
+    /// [`batch_get`](Self::batch_get) of keys whose type is forgotten.
+    pub fn get_keys<'a>(&'a self, keys: Keys<'a, M>) -> Call<'a, M, Get, Returning> {
+        self.call(keys.feed, Get::new(keys.key))
+    }
+
+    /// Reads the rows that fulfil a filter, in the order of the key, `limit` of them at the most; inside of
+    /// the caller's transaction, if one is given.
+    ///
+    /// # Errors
+    /// Those of the connection and of [`check_schema`](Self::check_schema).
+    pub async fn list(&self, filter: Filter<M>, limit: Option<u64>, within: Option<Within<'_>>) -> Result<Vec<M>>
+    where
+        M: ReadRow,
+    {
+        read::list(&self.engine, within, filter, limit).await
+    }
+
+    /// How many rows fulfil a filter, counting no further than `limit`; inside of the caller's transaction,
+    /// if one is given.
+    ///
+    /// # Errors
+    /// Those of [`list`](Self::list).
+    pub async fn count(&self, filter: Filter<M>, limit: Option<u64>, within: Option<Within<'_>>) -> Result<u64> {
+        read::count(&self.engine, within, filter, limit).await
+    }
+
+    fn call<'a, V, A>(&'a self, feed: Box<dyn Feed + 'a>, verb: V) -> Call<'a, M, V, A> {
+        Call { engine: &self.engine, feed, verb, config: self.engine.config.clone(), within: None, of: PhantomData }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a verb is to the engine: names resolved, SQL, and how its answer is read.
+
+use crate::catalog::Table;
+use crate::config::DuplicatePolicy;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{FieldNames, Model, UniqueKey};
+use crate::report::Outcome;
+use crate::session::Reading;
+use crate::sql::{Form, Source, TableSql};
+
+/// A verb of one call. What a verb adds is its SQL and its answer; the way of the data is the engine's.
+pub(crate) trait Verb: Send + Sync {
+    /// Resolves the names that the caller gave; the columns to encode, in order.
+    fn resolve(&mut self, model: &'static Model) -> Result<Vec<usize>>;
+
+    /// The form to ask for when the caller wants `asked`.
+    fn form(&self, asked: Form) -> Form {
+        asked
+    }
+
+    /// The key of which the input may have each value only once.
+    fn unique(&self) -> Option<Unique> {
+        None
+    }
+
+    /// Refuses tables that cannot take these rows.
+    fn refuse(&self, _model: &Model, _table: &Table) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether COPY into the target does what the verb means.
+    fn plain_insert(&self) -> bool {
+        false
+    }
+
+    /// Whether answered rows find their input.
+    fn matchable(&self, _model: &Model, _table: &TableSql) -> bool {
+        true
+    }
+
+    /// The statement; `None` as the source is COPY into the target. `single` tells that each statement has
+    /// one row.
+    fn sql(&self, model: &Model, table: &TableSql, source: Option<Source>, single: bool, form: Form) -> String;
+
+    /// How the counting form's answer is read.
+    fn reading(&self) -> Reading;
+
+    /// What became of a row that the accounting form does not answer, if that may be.
+    fn unanswered(&self) -> Option<Outcome> {
+        None
+    }
+}
+
+/// The key of which the input may have each value only once.
+#[derive(Debug, Clone)]
+pub(crate) struct Unique {
+    /// Its columns.
+    pub(crate) columns: Vec<usize>,
+    /// What decides between rows of one key; `None` is what the caller configured.
+    pub(crate) policy: Option<DuplicatePolicy>,
+    /// Whether a NULL in the key is refused.
+    pub(crate) refuses_null: bool,
+}
+
+/// The columns that `names` name.
+pub(crate) fn positions(model: &Model, names: &[FieldNames]) -> Result<Vec<usize>> {
+    let mut positions = Vec::with_capacity(names.len());
+    for name in names {
+        let position = match name {
+            FieldNames::Position(position) => Some(*position),
+            FieldNames::Name(name) => model.column_named(name),
+        };
+        match (position, name) {
+            (Some(position), _) if !positions.contains(&position) => positions.push(position),
+            (Some(_), _) => {}
+            (None, FieldNames::Name(name)) => {
+                let known: Vec<&str> = model.columns.iter().map(|column| column.field).collect();
+                let what = format!("`{}` has no field {name:?}; it has {}", model.name, known.join(", "));
+                return Err(Error::new(ErrorKind::UnknownField, what).in_table(model.display_name()));
+            }
+            (None, FieldNames::Position(_)) => {}
+        }
+    }
+    Ok(positions)
+}
+
+/// The model's primary key.
+pub(crate) fn primary_key(model: &Model) -> Result<&UniqueKey> {
+    model.key.as_ref().ok_or_else(|| {
+        let what = format!("`{}` declares no key: mark its field or fields with #[batch(key)]", model.name);
+        Error::new(ErrorKind::UnknownKey, what).in_table(model.display_name())
+    })
+}
+
+/// The declared unique key that has exactly these columns, in whatever order.
+pub(crate) fn declared_key<'m>(model: &'m Model, columns: &[usize]) -> Result<&'m UniqueKey> {
+    let same = |key: &&UniqueKey| {
+        key.columns.len() == columns.len() && columns.iter().all(|column| key.columns.contains(column))
+    };
+    model.keys().find(same).ok_or_else(|| {
+        let name = |columns: &[usize]| {
+            columns.iter().map(|&column| model.columns[column].field).collect::<Vec<_>>().join(", ")
+        };
+        let known: Vec<String> = model.keys().map(|key| format!("({})", name(key.columns))).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let what = format!("`{}` declares no unique key ({}); it declares {known}", model.name, name(columns));
+        Error::new(ErrorKind::UnknownKey, what).in_table(model.display_name())
+    })
+}
+
+/// Refuses columns that the rows do not give or that nobody may write.
+pub(crate) fn refuse_unwritable(model: &Model, given: &[usize], set: &[usize]) -> Result<()> {
+    let refuse = |column: usize, why: &str| {
+        let what = format!("field `{}` of `{}` {why}", model.columns[column].field, model.name);
+        Err(Error::new(ErrorKind::UnknownField, what)
+            .in_table(model.display_name())
+            .in_column(model.columns[column].name))
+    };
+    for &column in set {
+        if model.columns[column].writes.is_none() {
+            return refuse(column, "is computed by the server and cannot be written");
+        }
+        if !given.contains(&column) {
+            return refuse(column, "is not given by these rows");
+        }
+    }
+    Ok(())
+}
+
+/// The columns that a write of all fields sets: what the rows give, without the key, and without what the
+/// server sets by itself unless the rows are patches, which say what they mean.
+pub(crate) fn default_set(model: &Model, given: &[usize], key: &[usize]) -> Vec<usize> {
+    use crate::model::ColumnKind;
+    let writable = model.columns.iter().filter(|column| column.kind != ColumnKind::Computed).count();
+    let new_form = model.columns.iter().filter(|column| column.kind == ColumnKind::Plain).count();
+    let whole = given.len() == writable || given.len() == new_form;
+    let primary = model.key.map_or(&[][..], |key| key.columns);
+    given
+        .iter()
+        .copied()
+        .filter(|column| !key.contains(column) && !primary.contains(column))
+        .filter(|&column| {
+            let column = &model.columns[column];
+            !whole || (column.kind == ColumnKind::Plain && column.on_update.is_none())
+        })
+        .collect()
+}

@@ -1,0 +1,126 @@
+//! Input rows with the same key: found by their bytes where the server's equality is the bytes', and
+//! resolved by the declared policy.
+
+use std::collections::HashMap;
+
+use postgres_types::{Kind, Type};
+
+use crate::catalog::TableColumn;
+use crate::config::DuplicatePolicy;
+use crate::error::{Error, ErrorKind, Result};
+use crate::source::ranges;
+use crate::wire::{EncodedRows, base};
+
+/// Rows that have the same key as another: each with the first row of its key, that one too.
+pub(crate) type Pairs = Vec<(usize, usize)>;
+
+/// Whether the server finds two values of the column equal exactly when their bytes are. What is equal
+/// otherwise (citext, numeric, char(n), floats, ICU collations, values that the column rounds), only the
+/// server can say.
+pub(crate) fn equal_bytes(column: &TableColumn) -> bool {
+    let ty = base(&column.ty);
+    let plain = matches!(
+        *ty,
+        Type::BOOL
+            | Type::INT2
+            | Type::INT4
+            | Type::INT8
+            | Type::OID
+            | Type::CHAR
+            | Type::UUID
+            | Type::DATE
+            | Type::TIME
+            | Type::TIMESTAMP
+            | Type::TIMESTAMPTZ
+            | Type::BYTEA
+    );
+    let text = matches!(*ty, Type::TEXT | Type::VARCHAR) && column.deterministic;
+    !column.modified && (plain || text || matches!(ty.kind(), Kind::Enum(_)))
+}
+
+/// Finds the rows whose key `fields` (positions in the encoded rows) have the same bytes as another's. A
+/// key with a NULL equals none.
+pub(crate) fn same_bytes(rows: &EncodedRows, fields: &[usize]) -> Pairs {
+    // All keys lie in one buffer, so that the map needs no allocation per row.
+    let mut keys: Vec<u8> = Vec::new();
+    let mut ends = Vec::with_capacity(rows.len());
+    for row in 0..rows.len() {
+        let start = keys.len();
+        for &field in fields {
+            let Some(value) = rows.row(row).nth(field).flatten() else {
+                keys.truncate(start);
+                break;
+            };
+            keys.extend_from_slice(&value.len().to_be_bytes());
+            keys.extend_from_slice(value);
+        }
+        ends.push(keys.len());
+    }
+    let mut firsts: HashMap<&[u8], (usize, bool)> = HashMap::with_capacity(rows.len());
+    let mut pairs = Pairs::new();
+    let mut start = 0;
+    for (row, &end) in ends.iter().enumerate() {
+        let key = &keys[start..end];
+        start = end;
+        if key.is_empty() {
+            continue;
+        }
+        let (first, paired) = firsts.entry(key).or_insert((row, false));
+        if *first != row {
+            if !*paired {
+                pairs.push((*first, *first));
+                *paired = true;
+            }
+            pairs.push((row, *first));
+        }
+    }
+    pairs
+}
+
+/// Which of `rows` rows are not to be sent, by the policy.
+pub(crate) fn resolve(policy: DuplicatePolicy, rows: usize, mut pairs: Pairs) -> Result<Vec<bool>> {
+    let mut dropped = vec![false; rows];
+    pairs.sort_unstable();
+    match policy {
+        DuplicatePolicy::Error => {
+            let positions: Vec<usize> = pairs.iter().map(|(row, _)| *row).collect();
+            if !positions.is_empty() {
+                let what = format!(
+                    "{} rows of the input share their key with another; say which one wins with .duplicates(…)",
+                    positions.len()
+                );
+                return Err(Error::new(ErrorKind::DuplicateKey, what).of_rows(ranges(&positions)));
+            }
+        }
+        DuplicatePolicy::FirstWins => pairs.iter().for_each(|&(row, first)| dropped[row] = row != first),
+        DuplicatePolicy::LastWins => {
+            let mut last: HashMap<usize, usize> = HashMap::new();
+            for (row, first) in pairs {
+                if let Some(before) = last.insert(first, row) {
+                    dropped[before] = true;
+                }
+            }
+        }
+    }
+    Ok(dropped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three keys: 1 at rows 0, 2 and 3, then 5 at rows 1 and 4.
+    const PAIRS: [(usize, usize); 5] = [(0, 0), (2, 0), (3, 0), (1, 1), (4, 1)];
+
+    #[test]
+    fn the_policy_decides_which_row_stays() {
+        let kept = |policy| {
+            let dropped = resolve(policy, 6, PAIRS.to_vec()).unwrap();
+            (0..6).filter(|&row| !dropped[row]).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(DuplicatePolicy::FirstWins), [0, 1, 5]);
+        assert_eq!(kept(DuplicatePolicy::LastWins), [3, 4, 5]);
+        let error = resolve(DuplicatePolicy::Error, 6, PAIRS.to_vec()).unwrap_err();
+        assert_eq!((error.kind(), error.rows()), (ErrorKind::DuplicateKey, [0..5].as_slice()));
+    }
+}

@@ -1,0 +1,7 @@
+//! What to do, decided before it is done: how rows travel, and which of equal rows is used. No I/O.
+
+mod duplicates;
+mod transport;
+
+pub(crate) use duplicates::{Pairs, equal_bytes, resolve, same_bytes};
+pub(crate) use transport::{Choice, Facts, choose};

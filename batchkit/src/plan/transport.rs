@@ -1,0 +1,67 @@
+//! The choice of how rows travel, and its reason.
+
+use crate::config::Transport;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql::Form;
+
+/// What the choice depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts {
+    /// Whether COPY into the target does what the verb means: an insert without a conflict clause.
+    pub(crate) plain_insert: bool,
+    /// Whether the table takes COPY.
+    pub(crate) takes_copy: bool,
+    /// Whether the current user may make temporary tables.
+    pub(crate) may_stage: bool,
+    /// Whether an array of the table's row type can carry the rows (no column that is not given refuses NULL).
+    pub(crate) rows_possible: bool,
+    /// Whether the rows have columns at all.
+    pub(crate) gives_columns: bool,
+    /// Whether answered rows find their input (by a key that is given or drawn beforehand).
+    pub(crate) matchable: bool,
+    /// Whether the rows give few of the table's columns.
+    pub(crate) narrow: bool,
+    /// What the statement has to answer.
+    pub(crate) form: Form,
+}
+
+/// The transport that was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// What is used; never `Auto`.
+    pub(crate) transport: Transport,
+    /// Whether COPY goes straight into the target.
+    pub(crate) into_target: bool,
+    /// Why.
+    pub(crate) reason: &'static str,
+}
+
+/// Chooses how rows travel. A transport that was asked for is used or refused, never replaced.
+pub(crate) fn choose(asked: Transport, facts: &Facts) -> Result<Choice> {
+    let unnest_columns = facts.gives_columns;
+    let into_target = facts.plain_insert && facts.form == Form::Count && facts.takes_copy && facts.gives_columns;
+    let chosen = |transport, reason| Ok(Choice { transport, into_target: into_target && transport == Transport::Copy, reason });
+    let refused = |why: &str| Err(Error::new(ErrorKind::Config, format!("the transport cannot be used here: {why}")));
+    let unmatchable = facts.form != Form::Count && !facts.matchable;
+    match asked {
+        Transport::Single => chosen(Transport::Single, "it was asked for"),
+        _ if unmatchable && asked != Transport::Auto => {
+            refused("no key is given or drawn beforehand by which the returned rows would find their input")
+        }
+        Transport::Copy if into_target || (facts.may_stage && facts.gives_columns) => chosen(Transport::Copy, "it was asked for"),
+        Transport::Copy => refused("the current user may not make temporary tables, or the rows have no columns"),
+        Transport::UnnestRows if facts.rows_possible => chosen(Transport::UnnestRows, "it was asked for"),
+        Transport::UnnestRows => refused("a column that the rows do not give has a domain type, which may refuse NULL"),
+        Transport::UnnestColumns if unnest_columns => chosen(Transport::UnnestColumns, "it was asked for"),
+        Transport::UnnestColumns => refused("the rows have no columns"),
+        Transport::Auto if unmatchable => {
+            chosen(Transport::Single, "returned rows could find their input in no other way: no key is given or drawn beforehand")
+        }
+        Transport::Auto if into_target => chosen(Transport::Copy, "nothing has to come back, so COPY writes into the target"),
+        Transport::Auto if facts.narrow && unnest_columns => {
+            chosen(Transport::UnnestColumns, "the rows give few of the table's columns")
+        }
+        Transport::Auto if facts.rows_possible => chosen(Transport::UnnestRows, "one parameter carries whole rows"),
+        Transport::Auto => chosen(Transport::UnnestColumns, "a column that is not given has a domain type, which may refuse NULL"),
+    }
+}

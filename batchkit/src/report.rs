@@ -1,0 +1,232 @@
+//! What became of every row that was handed over.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+/// What became of one input row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// A new row was stored.
+    Inserted,
+    /// A stored row was changed.
+    Updated,
+    /// A stored row has the wanted values already, or an insert that ignores conflicts met one.
+    Unchanged,
+    /// A stored row was removed.
+    Deleted,
+    /// A stored row was read.
+    Found,
+    /// No stored row has this key.
+    Missing,
+    /// Another row of the same input with an equal key stands for this one.
+    Duplicate,
+    /// The server did not store the row and raised no error: a trigger or a rule.
+    Skipped,
+    /// The chunk that holds the row was rolled back.
+    Failed,
+    /// The run stopped before this row's turn.
+    NotAttempted,
+}
+
+impl Outcome {
+    const ALL: [Outcome; 10] = [
+        Outcome::Inserted,
+        Outcome::Updated,
+        Outcome::Unchanged,
+        Outcome::Deleted,
+        Outcome::Found,
+        Outcome::Missing,
+        Outcome::Duplicate,
+        Outcome::Skipped,
+        Outcome::Failed,
+        Outcome::NotAttempted,
+    ];
+
+    /// The letter that statements answer with.
+    pub(crate) const fn letter(self) -> char {
+        match self {
+            Outcome::Inserted => 'i',
+            Outcome::Updated => 'u',
+            Outcome::Unchanged => '=',
+            Outcome::Deleted => 'd',
+            Outcome::Found => 'f',
+            Outcome::Missing => 'm',
+            Outcome::Duplicate => '2',
+            Outcome::Skipped => 's',
+            Outcome::Failed => '!',
+            Outcome::NotAttempted => '-',
+        }
+    }
+
+    pub(crate) fn from_letter(letter: u8) -> Option<Self> {
+        Outcome::ALL.into_iter().find(|outcome| outcome.letter() == char::from(letter))
+    }
+
+    /// Whether an answer with this outcome carries the stored row, where rows are wanted.
+    pub(crate) const fn has_row(self) -> bool {
+        matches!(
+            self,
+            Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::Deleted | Outcome::Found
+        )
+    }
+
+    const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// How many rows had each [`Outcome`].
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts([u64; Outcome::ALL.len()]);
+
+impl Counts {
+    /// The number of rows with this outcome.
+    #[must_use]
+    pub const fn of(&self, outcome: Outcome) -> u64 {
+        self.0[outcome.index()]
+    }
+
+    /// The number of rows of all outcomes.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    pub(crate) fn add(&mut self, outcome: Outcome, rows: u64) {
+        self.0[outcome.index()] += rows;
+    }
+
+    pub(crate) fn merge(&mut self, other: &Counts) {
+        for (sum, more) in self.0.iter_mut().zip(other.0) {
+            *sum += more;
+        }
+    }
+
+    /// The outcomes that occurred, each with its number of rows.
+    pub fn iter(&self) -> impl Iterator<Item = (Outcome, u64)> + '_ {
+        Outcome::ALL.into_iter().map(|outcome| (outcome, self.of(outcome))).filter(|(_, rows)| *rows > 0)
+    }
+}
+
+impl fmt::Debug for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// What a call did: the answer of `.report()`, and part of the error of a run that stopped.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    pub(crate) counts: Counts,
+    pub(crate) outcomes: Option<Vec<Outcome>>,
+    pub(crate) committed: Vec<Range<usize>>,
+    pub(crate) chunks: usize,
+    pub(crate) elapsed: Duration,
+}
+
+impl Report {
+    /// How many rows had each outcome. The sum is [`total`](Self::total).
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The number of rows that were handed over.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.counts.total()
+    }
+
+    /// The number of rows inserted.
+    #[must_use]
+    pub const fn inserted(&self) -> u64 {
+        self.counts.of(Outcome::Inserted)
+    }
+
+    /// The number of rows updated.
+    #[must_use]
+    pub const fn updated(&self) -> u64 {
+        self.counts.of(Outcome::Updated)
+    }
+
+    /// The number of rows that were stored like that already, or met a conflict that was to be ignored.
+    #[must_use]
+    pub const fn unchanged(&self) -> u64 {
+        self.counts.of(Outcome::Unchanged)
+    }
+
+    /// The number of rows deleted.
+    #[must_use]
+    pub const fn deleted(&self) -> u64 {
+        self.counts.of(Outcome::Deleted)
+    }
+
+    /// The number of rows read.
+    #[must_use]
+    pub const fn found(&self) -> u64 {
+        self.counts.of(Outcome::Found)
+    }
+
+    /// The number of keys that no stored row has.
+    #[must_use]
+    pub const fn missing(&self) -> u64 {
+        self.counts.of(Outcome::Missing)
+    }
+
+    /// The number of rows that another row of the input with the same key stood for.
+    #[must_use]
+    pub const fn duplicates(&self) -> u64 {
+        self.counts.of(Outcome::Duplicate)
+    }
+
+    /// The number of rows that the server left out without an error.
+    #[must_use]
+    pub const fn skipped(&self) -> u64 {
+        self.counts.of(Outcome::Skipped)
+    }
+
+    /// The number of rows whose chunk was rolled back.
+    #[must_use]
+    pub const fn failed(&self) -> u64 {
+        self.counts.of(Outcome::Failed)
+    }
+
+    /// The number of rows that were never sent because the run stopped before.
+    #[must_use]
+    pub const fn not_attempted(&self) -> u64 {
+        self.counts.of(Outcome::NotAttempted)
+    }
+
+    /// The outcome of each row, in input order; `None` in the report of a call that only counted.
+    #[must_use]
+    pub fn outcomes(&self) -> Option<&[Outcome]> {
+        self.outcomes.as_deref()
+    }
+
+    /// The positions in the input, from 0, of the rows with this outcome; empty where only counts are known.
+    pub fn positions(&self, outcome: Outcome) -> impl Iterator<Item = usize> + '_ {
+        let outcomes = self.outcomes.as_deref().unwrap_or_default();
+        outcomes.iter().enumerate().filter(move |(_, is)| **is == outcome).map(|(position, _)| position)
+    }
+
+    /// The ranges of input positions whose chunks were committed, ascending.
+    #[must_use]
+    pub fn committed(&self) -> &[Range<usize>] {
+        &self.committed
+    }
+
+    /// The number of chunks that were committed, each in a transaction of its own. (In a transaction of the
+    /// caller's: that were written.)
+    #[must_use]
+    pub const fn chunks(&self) -> usize {
+        self.chunks
+    }
+
+    /// The time from the start of the call to its end.
+    #[must_use]
+    pub const fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+}

@@ -1,0 +1,312 @@
+//! One connection, pooled or the caller's, under one set of methods.
+
+use async_trait::async_trait;
+use bytes::{BufMut, Bytes, BytesMut};
+use deadpool_postgres::{Object, Pool};
+use futures_util::{SinkExt, StreamExt, pin_mut};
+use postgres_types::{Format, FromSql, IsNull, ToSql, Type};
+use tokio_postgres::{CopyInSink, Row, RowStream, Statement, Transaction};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::wire::{EncodedRows, RowsBuilder};
+
+/// A transaction of the caller's. One call at a time: hence `&mut`.
+#[async_trait]
+trait Caller: Send {
+    /// Opens a savepoint; dropping it rolls back to it.
+    async fn savepoint(&mut self) -> Result<Transaction<'_>, tokio_postgres::Error>;
+}
+
+#[async_trait]
+impl Caller for Transaction<'_> {
+    async fn savepoint(&mut self) -> Result<Transaction<'_>, tokio_postgres::Error> {
+        self.transaction().await
+    }
+}
+
+/// A transaction of the caller's, lent to one call: made from `&mut` of tokio-postgres's or
+/// deadpool-postgres's `Transaction`.
+pub struct Within<'a>(&'a mut (dyn Caller + 'a));
+
+impl<'a, 'b: 'a> From<&'a mut Transaction<'b>> for Within<'a> {
+    fn from(transaction: &'a mut Transaction<'b>) -> Self {
+        Within(transaction)
+    }
+}
+
+impl<'a, 'b: 'a> From<&'a mut deadpool_postgres::Transaction<'b>> for Within<'a> {
+    fn from(transaction: &'a mut deadpool_postgres::Transaction<'b>) -> Self {
+        Within(&mut **transaction)
+    }
+}
+
+impl Within<'_> {
+    /// Lends it on, for a part of the call.
+    pub(crate) fn lend(&mut self) -> Within<'_> {
+        Within(&mut *self.0)
+    }
+}
+
+impl std::fmt::Debug for Within<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Within")
+    }
+}
+
+/// A connection for one piece of work.
+pub(crate) enum Session<'a> {
+    /// From the pool, with a transaction of batchkit's own.
+    Pooled(Pooled),
+    /// A savepoint in the caller's transaction. Nothing is committed here, no setting is changed.
+    Caller(Transaction<'a>),
+}
+
+/// A connection from the pool. Dropped with its transaction open, it is discarded.
+pub(crate) struct Pooled {
+    client: Option<Object>,
+    vouched_for: bool,
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        if let (Some(client), false) = (self.client.take(), self.vouched_for) {
+            drop(Object::take(client));
+        }
+    }
+}
+
+impl Pooled {
+    fn client(&self) -> Result<&Object> {
+        self.client.as_ref().ok_or_else(|| Error::new(ErrorKind::Connection, "the connection was given back"))
+    }
+}
+
+impl<'a> Session<'a> {
+    /// A connection from the pool, or a savepoint in the caller's transaction.
+    pub(crate) async fn open(pool: &Pool, within: Option<Within<'a>>) -> Result<Session<'a>> {
+        match within {
+            None => Ok(Session::Pooled(Pooled { client: Some(pool.get().await?), vouched_for: true })),
+            Some(Within(caller)) => Ok(Session::Caller(caller.savepoint().await?)),
+        }
+    }
+
+    /// Ends a session that only read, outside of a transaction of its own.
+    pub(crate) async fn close(self) {
+        if let Session::Caller(_) = self {
+            self.rollback().await;
+        }
+    }
+
+    /// Opens the transaction.
+    pub(crate) async fn begin(&mut self) -> Result<()> {
+        let Session::Pooled(pooled) = self else { return Ok(()) };
+        pooled.vouched_for = false;
+        let client = pooled.client()?;
+        client.batch_execute("BEGIN").await?;
+        // A cached statement would turn to a plan made for ten elements at its sixth execution.
+        let settings = client.prepare_cached("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)").await?;
+        client.query(&settings, &[]).await?;
+        Ok(())
+    }
+
+    /// Ends the transaction; what was written is in.
+    pub(crate) async fn commit(self) -> Result<()> {
+        match self {
+            Session::Caller(savepoint) => Ok(savepoint.commit().await?),
+            Session::Pooled(mut pooled) => match pooled.client()?.batch_execute("COMMIT").await {
+                Ok(()) => {
+                    pooled.vouched_for = true;
+                    Ok(())
+                }
+                Err(error) if error.as_db_error().is_none() => {
+                    let what = "the connection broke during COMMIT: whether the chunk was written is unknown";
+                    Err(Error::new(ErrorKind::CommitUnknown, what))
+                }
+                // A deferred constraint: the server has rolled back.
+                Err(error) => {
+                    pooled.vouched_for = !pooled.client()?.is_closed();
+                    Err(error.into())
+                }
+            },
+        }
+    }
+
+    /// Ends the transaction; nothing was written. A connection that does not answer is discarded.
+    pub(crate) async fn rollback(self) {
+        match self {
+            Session::Caller(savepoint) => {
+                // An error here shows again at the caller's next statement.
+                let _ = savepoint.rollback().await;
+            }
+            Session::Pooled(mut pooled) => {
+                if let Ok(client) = pooled.client() {
+                    pooled.vouched_for = client.batch_execute("ROLLBACK").await.is_ok();
+                }
+            }
+        }
+    }
+
+    /// Discards a pooled connection at the end instead of giving it back.
+    fn poison(&mut self) {
+        if let Session::Pooled(pooled) = self
+            && let Some(client) = pooled.client.take()
+        {
+            drop(Object::take(client));
+        }
+    }
+
+    async fn prepare(&self, sql: &str) -> Result<Statement> {
+        Ok(match self {
+            Session::Pooled(pooled) => pooled.client()?.prepare_cached(sql).await?,
+            Session::Caller(savepoint) => savepoint.prepare(sql).await?,
+        })
+    }
+
+    async fn query(&self, statement: &Statement, parameters: &[&(dyn ToSql + Sync)]) -> Result<RowStream> {
+        let parameters = parameters.iter().map(|parameter| Unprinted(*parameter));
+        Ok(match self {
+            Session::Pooled(pooled) => pooled.client()?.query_raw(statement, parameters).await?,
+            Session::Caller(savepoint) => savepoint.query_raw(statement, parameters).await?,
+        })
+    }
+
+    /// Runs a statement whose text stays the same from call to call: its rows, and the number in its tag.
+    pub(crate) async fn run(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<(EncodedRows, u64)> {
+        let statement = self.prepare(sql).await?;
+        let stream = self.query(&statement, parameters).await?;
+        pin_mut!(stream);
+        let mut rows = RowsBuilder::default();
+        while let Some(row) = stream.next().await {
+            push(&mut rows, &row?)?;
+        }
+        Ok((rows.finish(), stream.rows_affected().unwrap_or(0)))
+    }
+
+    /// Runs a statement with one text parameter that answers one text, if it answers.
+    pub(crate) async fn text(&mut self, sql: &str, parameter: &str) -> Result<Option<String>> {
+        let (rows, _) = self.run(sql, &[&parameter]).await?;
+        let field = if rows.is_empty() { None } else { rows.row(0).next().flatten() };
+        Ok(field.map(|text| String::from_utf8_lossy(text).into_owned()))
+    }
+
+    /// The types of a statement's parameters.
+    pub(crate) async fn parameter_types(&mut self, sql: &str) -> Result<Vec<Type>> {
+        Ok(match self {
+            Session::Pooled(pooled) => pooled.client()?.prepare(sql).await?.params().to_vec(),
+            Session::Caller(savepoint) => savepoint.prepare(sql).await?.params().to_vec(),
+        })
+    }
+
+    /// Runs a statement of constant text without parameters, or with none to answer.
+    pub(crate) async fn execute(&mut self, sql: &str) -> Result<()> {
+        Ok(match self {
+            Session::Pooled(pooled) => pooled.client()?.batch_execute(sql).await?,
+            Session::Caller(savepoint) => savepoint.batch_execute(sql).await?,
+        })
+    }
+
+    /// Sends rows through binary COPY; answers their number.
+    pub(crate) async fn copy_in(&mut self, sql: &str, rows: Bytes) -> Result<u64> {
+        let opened: Result<CopyInSink<Bytes>> = match &*self {
+            Session::Pooled(pooled) => match pooled.client()?.prepare_cached(sql).await {
+                Ok(statement) => pooled.client()?.copy_in(&statement).await.map_err(Error::from),
+                Err(error) => Err(error.into()),
+            },
+            Session::Caller(savepoint) => savepoint.copy_in(sql).await.map_err(Error::from),
+        };
+        let sink = match opened {
+            Ok(sink) => sink,
+            Err(error) => {
+                // Behind a refused COPY the driver's answers belong to other requests.
+                self.poison();
+                return Err(error);
+            }
+        };
+        pin_mut!(sink);
+        for message in copy_messages(rows) {
+            sink.feed(message).await?;
+        }
+        Ok(sink.finish().await?)
+    }
+}
+
+/// The bytes of one CopyData message: enough to be cheap, little enough to stay in the cache.
+const COPY_MESSAGE: usize = 64 << 10;
+
+/// The header of binary COPY, the rows in pieces, and the trailer.
+fn copy_messages(rows: Bytes) -> impl Iterator<Item = Bytes> {
+    let header = Bytes::from_static(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
+    let trailer = Bytes::from_static(b"\xff\xff");
+    let pieces = (0..rows.len()).step_by(COPY_MESSAGE).map(move |at| rows.slice(at..rows.len().min(at + COPY_MESSAGE)));
+    std::iter::once(header).chain(pieces).chain(std::iter::once(trailer))
+}
+
+fn push(rows: &mut RowsBuilder, row: &Row) -> Result<()> {
+    let fields = (0..row.len()).map(|column| row.try_get::<_, Raw<'_>>(column).map(|raw| raw.0));
+    rows.push_raw(fields.collect::<Result<Vec<_>, _>>()?.into_iter());
+    Ok(())
+}
+
+/// A field's bytes as the server sent them.
+struct Raw<'a>(Option<&'a [u8]>);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Raw(Some(raw)))
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Raw(None))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+/// Bytes that are a parameter's binary form already.
+pub(crate) struct Encoded(pub(crate) Bytes);
+
+impl ToSql for Encoded {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        out.put_slice(&self.0);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    postgres_types::to_sql_checked!();
+}
+
+impl std::fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Encoded({} bytes)", self.0.len())
+    }
+}
+
+/// A parameter whose `Debug`, which the driver logs, prints no value.
+struct Unprinted<'a>(&'a (dyn ToSql + Sync));
+
+impl ToSql for Unprinted<'_> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        self.0.to_sql_checked(ty, out)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    fn encode_format(&self, ty: &Type) -> Format {
+        self.0.encode_format(ty)
+    }
+
+    postgres_types::to_sql_checked!();
+}
+
+impl std::fmt::Debug for Unprinted<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}

@@ -1,0 +1,12 @@
+//! A connection for one chunk: begin, work, commit; and how the chunk's rows travel.
+//!
+//! A pooled connection whose transaction was not seen to end never goes back to the pool.
+
+mod client;
+mod run;
+mod transport;
+
+pub(crate) use client::Session;
+pub use client::Within;
+pub(crate) use run::{ChunkAnswer, Reading, StoredRow, Work, run_chunk};
+pub(crate) use transport::Carrier;

@@ -1,0 +1,160 @@
+//! One chunk: its rows are sent, and every one of them is accounted for before anything is committed.
+
+use std::sync::Arc;
+
+use super::client::Session;
+use super::transport::Carrier;
+use crate::error::{Error, ErrorKind, Result};
+use crate::report::{Counts, Outcome};
+use crate::sql::{Form, UNCHANGED_WITHOUT_ROW};
+use crate::wire::EncodedRows;
+
+/// What is done with each chunk of a call. Owned and not generic: chunks run in tasks of their own.
+#[derive(Debug)]
+pub(crate) struct Work {
+    /// The statement.
+    pub(crate) sql: String,
+    /// How the rows travel.
+    pub(crate) carrier: Carrier,
+    /// What the statement answers.
+    pub(crate) form: Form,
+    /// How the counting form's answer is read.
+    pub(crate) reading: Reading,
+    /// What became of a row that the accounting form does not answer, if that may be.
+    pub(crate) unanswered: Option<Outcome>,
+}
+
+/// How the answer of a statement's counting form is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reading {
+    /// The command's tag counts rows of the first outcome; the others have the second.
+    Tag(Outcome, Outcome),
+    /// One row answers how many rows had each of these outcomes; the others have the last.
+    Cells(&'static [Outcome], Outcome),
+}
+
+/// What became of a chunk.
+#[derive(Debug, Default)]
+pub(crate) struct ChunkAnswer {
+    /// How many rows had each outcome.
+    pub(crate) counts: Counts,
+    /// For each row of the chunk its outcome, and the stored row; empty where only counts were asked for.
+    pub(crate) rows: Vec<(Outcome, Option<StoredRow>)>,
+}
+
+/// Where a stored row is among the rows that the server answered.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredRow {
+    block: Arc<EncodedRows>,
+    row: usize,
+}
+
+/// The bytes of the ordinal and of the letter in front of an answered row's own fields.
+const ANSWER_HEAD: usize = 4 + 8 + 4 + 1;
+
+impl StoredRow {
+    /// The fields of the stored row.
+    pub(crate) fn fields(&self) -> &[u8] {
+        self.block.fields(self.row).get(ANSWER_HEAD..).unwrap_or_default()
+    }
+}
+
+/// Does the work with one chunk in a transaction (or a savepoint of the caller's): all of it or nothing.
+pub(crate) async fn run_chunk(mut session: Session<'_>, work: &Work, rows: &EncodedRows) -> Result<ChunkAnswer> {
+    let done = match session.begin().await {
+        Ok(()) => send_all(&mut session, work, rows).await,
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(answer) => {
+            session.commit().await?;
+            Ok(answer)
+        }
+        Err(error) => {
+            session.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+async fn send_all(session: &mut Session<'_>, work: &Work, rows: &EncodedRows) -> Result<ChunkAnswer> {
+    let mut whole = ChunkAnswer::default();
+    for statement in work.carrier.statements(rows) {
+        let part = rows.slice(statement);
+        let (answer, tag) = work.carrier.send(session, &work.sql, &part).await?;
+        match work.form {
+            Form::Count => whole.counts.merge(&read_counts(work.reading, part.len(), &answer, tag)?),
+            Form::Outcomes | Form::Rows => {
+                let answered = read_outcomes(work, part.len(), answer)?;
+                for (outcome, _) in &answered {
+                    whole.counts.add(*outcome, 1);
+                }
+                whole.rows.extend(answered);
+            }
+        }
+    }
+    Ok(whole)
+}
+
+/// Reads the counting form's answer. The counts add up to the number of rows, or it is an error.
+fn read_counts(reading: Reading, rows: usize, answer: &EncodedRows, tag: u64) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let rest = match reading {
+        Reading::Tag(outcome, rest) => {
+            counts.add(outcome, tag);
+            rest
+        }
+        Reading::Cells(outcomes, rest) => {
+            let mut cells = (!answer.is_empty()).then(|| answer.row(0)).into_iter().flatten();
+            for outcome in outcomes {
+                let cell = cells.next().flatten().and_then(int8).and_then(|n| u64::try_from(n).ok());
+                counts.add(*outcome, cell.ok_or_else(|| unaccounted("the counts are missing"))?);
+            }
+            rest
+        }
+    };
+    let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+    let others = rows.checked_sub(counts.total()).ok_or_else(|| {
+        unaccounted(&format!("{} rows were written for {rows} rows of input", counts.total()))
+    })?;
+    counts.add(rest, others);
+    Ok(counts)
+}
+
+/// Reads the accounting form's answer: one row for each row of input, in whatever order.
+fn read_outcomes(work: &Work, rows: usize, answer: EncodedRows) -> Result<Vec<(Outcome, Option<StoredRow>)>> {
+    let block = Arc::new(answer);
+    let mut outcomes: Vec<Option<(Outcome, Option<StoredRow>)>> = vec![None; rows];
+    for row in 0..block.len() {
+        let mut fields = block.row(row);
+        let ordinal = fields.next().flatten().and_then(int8).and_then(|n| usize::try_from(n - 1).ok());
+        let letter = fields.next().flatten().and_then(|bytes| bytes.first().copied());
+        let slot = ordinal.and_then(|position| outcomes.get_mut(position));
+        let (Some(slot), Some(letter)) = (slot, letter) else {
+            return Err(unaccounted("a row was written that belongs to no row of input: does a trigger change its key?"));
+        };
+        if slot.is_some() {
+            return Err(unaccounted("two stored rows belong to one row of input: the key is not unique"));
+        }
+        let outcome = match letter {
+            UNCHANGED_WITHOUT_ROW => Some((Outcome::Unchanged, false)),
+            _ => Outcome::from_letter(letter).map(|outcome| (outcome, outcome.has_row())),
+        };
+        let (outcome, has_row) = outcome.ok_or_else(|| unaccounted("the answer has an unknown outcome"))?;
+        let stored = (has_row && work.form == Form::Rows).then(|| StoredRow { block: Arc::clone(&block), row });
+        *slot = Some((outcome, stored));
+    }
+    let unanswered = work.unanswered.map(|outcome| (outcome, None));
+    outcomes
+        .into_iter()
+        .map(|slot| slot.or_else(|| unanswered.clone()).ok_or_else(|| unaccounted("a row of input was not answered")))
+        .collect()
+}
+
+fn int8(bytes: &[u8]) -> Option<i64> {
+    bytes.try_into().ok().map(i64::from_be_bytes)
+}
+
+fn unaccounted(what: &str) -> Error {
+    Error::new(ErrorKind::Accounting, what)
+}

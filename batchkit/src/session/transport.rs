@@ -1,0 +1,104 @@
+//! How a chunk's rows travel: COPY into the target, one array of rows, one array per column, a staging
+//! table, or one statement per row. All take the same encoded rows and answer in the same form.
+
+use bytes::Bytes;
+use postgres_types::{Oid, ToSql};
+
+use super::client::{Encoded, Session};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql::{Source, stage_copy, stage_drop};
+use crate::wire::{EncodedRows, RowType, column_arrays, row_array, staged_rows};
+
+/// How rows travel, with what each way needs to know.
+#[derive(Debug)]
+pub(crate) enum Carrier {
+    /// COPY straight into the target.
+    CopyInto,
+    /// One parameter: an array of the table's row type.
+    Rows(RowType),
+    /// One array parameter per column; array columns go in one more, of the table's row type.
+    Columns {
+        /// The fields of the encoded rows that have a parameter of their own, with their types' OIDs.
+        single: Vec<(usize, Oid)>,
+        /// The row type that carries the array columns.
+        arrays: Option<RowType>,
+    },
+    /// COPY into a temporary table, which the statement reads.
+    Stage {
+        /// Makes the temporary table.
+        create: String,
+    },
+    /// One statement per row, by the carrier inside.
+    Single(Box<Carrier>),
+}
+
+/// The most rows of one UNNEST statement: larger arrays are slower.
+const STATEMENT_ROWS: usize = 20_000;
+/// The most bytes of one UNNEST statement, far below the 1 GB that a message can have.
+const STATEMENT_BYTES: usize = 64 << 20;
+/// The most bytes of encoded rows in one parameter; its other forms add to it.
+const PARAMETER_BYTES: usize = 512 << 20;
+
+impl Carrier {
+    /// The FROM item of the statement that belongs to this carrier; `None` where COPY is the statement.
+    pub(crate) fn source(&self) -> Option<Source> {
+        match self {
+            Carrier::CopyInto => None,
+            Carrier::Rows(_) => Some(Source::Rows),
+            Carrier::Columns { .. } => Some(Source::Columns),
+            Carrier::Stage { .. } => Some(Source::Stage),
+            Carrier::Single(inner) => inner.source(),
+        }
+    }
+
+    /// Cuts a chunk's rows into statements: ranges of rows, none empty.
+    pub(crate) fn statements(&self, rows: &EncodedRows) -> Vec<std::ops::Range<usize>> {
+        match self {
+            Carrier::CopyInto | Carrier::Stage { .. } => std::iter::once(0..rows.len()).collect(),
+            Carrier::Rows(_) | Carrier::Columns { .. } => rows.cut(STATEMENT_ROWS, STATEMENT_BYTES),
+            Carrier::Single(_) => rows.cut(1, usize::MAX),
+        }
+    }
+
+    /// Sends one statement's rows; the rows of the answer, and the number in the command's tag.
+    pub(crate) async fn send(&self, session: &mut Session<'_>, sql: &str, rows: &EncodedRows) -> Result<(EncodedRows, u64)> {
+        match self {
+            Carrier::CopyInto => Ok((EncodedRows::default(), session.copy_in(sql, rows.bytes().clone()).await?)),
+            Carrier::Rows(row_type) => {
+                refuse_giant(rows)?;
+                run(session, sql, vec![row_array(rows, row_type)]).await
+            }
+            Carrier::Columns { single, arrays } => {
+                refuse_giant(rows)?;
+                let mut parameters = column_arrays(rows, single);
+                parameters.extend(arrays.as_ref().map(|row_type| row_array(rows, row_type)));
+                run(session, sql, parameters).await
+            }
+            Carrier::Stage { create } => {
+                session.execute(create).await?;
+                session.copy_in(&stage_copy(), staged_rows(rows)).await?;
+                let answer = session.run(sql, &[]).await?;
+                // In the caller's transaction there may be a next call before it ends.
+                if matches!(session, Session::Caller(_)) {
+                    session.execute(&stage_drop()).await?;
+                }
+                Ok(answer)
+            }
+            Carrier::Single(inner) => Box::pin(inner.send(session, sql, rows)).await,
+        }
+    }
+}
+
+fn refuse_giant(rows: &EncodedRows) -> Result<()> {
+    if rows.byte_len() <= PARAMETER_BYTES {
+        return Ok(());
+    }
+    let what = format!("one statement's rows have {} bytes; by UNNEST {PARAMETER_BYTES} is the limit", rows.byte_len());
+    Err(Error::new(ErrorKind::InvalidRow, what))
+}
+
+async fn run(session: &mut Session<'_>, sql: &str, parameters: Vec<Bytes>) -> Result<(EncodedRows, u64)> {
+    let parameters: Vec<Encoded> = parameters.into_iter().map(Encoded).collect();
+    let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
+    session.run(sql, &parameters).await
+}

@@ -1,0 +1,13 @@
+//! Where chunks come from: the caller's rows, encoded once, cut by rows and bytes.
+//!
+//! Rows that need not be compared with each other are encoded as their chunk's turn comes. Where two rows
+//! with one key must be found (update, upsert, delete), all are encoded first, and what falls out of the
+//! input is decided before anything is written; so every strategy sees the same rows.
+
+mod chunks;
+mod feed;
+mod input;
+
+pub(crate) use chunks::{Chunk, Chunks, Limits, ranges};
+pub(crate) use feed::Feed;
+pub use input::{Keys, Rows};

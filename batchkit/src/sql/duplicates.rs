@@ -1,0 +1,17 @@
+//! Which input rows have the same key, by the server's own equality.
+
+use super::source::Source;
+use super::table::TableSql;
+use super::list;
+
+/// The text that answers, for each row whose key another row has too, its ordinal and the first such
+/// row's. Rows with a NULL in the key equal none.
+pub(crate) fn duplicates(table: &TableSql, source: Source, key: &[usize]) -> String {
+    let from = source.from_item(table, key);
+    let same = list(key, ", ", |c| format!("s.c{c}"));
+    let given = list(key, " AND ", |c| format!("s.c{c} IS NOT NULL"));
+    format!(
+        "SELECT q.o, q.first FROM (SELECT s.o, min(s.o) OVER same AS first, count(*) OVER same AS n \
+         FROM {from} WHERE {given} WINDOW same AS (PARTITION BY {same})) AS q WHERE q.n > 1"
+    )
+}

@@ -1,0 +1,97 @@
+//! INSERT, and COPY into the target.
+
+use super::source::Source;
+use super::table::TableSql;
+use super::{Form, answer_columns, letter, list, returned_columns, unchanged_without_row};
+use crate::report::Outcome;
+
+/// What an insert does when a unique key is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OnConflict {
+    /// Fails.
+    Fail,
+    /// Leaves the stored row as it is.
+    Ignore,
+}
+
+/// An insert.
+#[derive(Debug)]
+pub(crate) struct Insert<'a> {
+    /// The columns that the rows give.
+    pub(crate) given: &'a [usize],
+    /// What to do when a unique key is taken.
+    pub(crate) on_conflict: OnConflict,
+    /// The key by which returned rows find their input: its columns are given, or drawn beforehand.
+    pub(crate) matched_by: Option<&'a [usize]>,
+}
+
+/// The text of an insert.
+pub(crate) fn insert(table: &TableSql, source: Source, verb: &Insert<'_>, form: Form) -> String {
+    let from = source.from_item(table, verb.given);
+    let conflict = match verb.on_conflict {
+        OnConflict::Fail => "",
+        OnConflict::Ignore => " ON CONFLICT DO NOTHING",
+    };
+    match (form, verb.matched_by) {
+        (Form::Count, _) => {
+            let into = into(table, verb.given);
+            format!("INSERT INTO {into} SELECT {} FROM {from}{conflict}", values(verb.given, "s"))
+        }
+        // One row per statement: what comes back can only be of that row.
+        (_, None) => {
+            let into = into(table, verb.given);
+            let returned = returned_columns(table, form, "t");
+            format!(
+                "INSERT INTO {into} SELECT {} FROM {from}{conflict} RETURNING 1::int8 AS o, {}{returned}",
+                values(verb.given, "s"),
+                letter(Outcome::Inserted)
+            )
+        }
+        (_, Some(key)) => accounted(table, &from, verb.given, key, conflict, form),
+    }
+}
+
+/// Draws the key's own values beside the rows first, so that each returned row finds its input by key.
+fn accounted(table: &TableSql, from: &str, given: &[usize], key: &[usize], conflict: &str, form: Form) -> String {
+    let drawn: Vec<usize> = key.iter().copied().filter(|c| !given.contains(c)).collect();
+    let draw = list(&drawn, "", |&c| {
+        format!(", {} AS c{c}", table.columns[c].default.as_deref().unwrap_or("NULL"))
+    });
+    let all: Vec<usize> = given.iter().copied().chain(drawn.iter().copied()).collect();
+    let returned_key = list(key, ", ", |&c| format!("t.{} AS k{c}", table.columns[c].name));
+    let returned = returned_columns(table, form, "t");
+    let matches = list(key, " AND ", |c| format!("d.k{c} = s.c{c}"));
+    // A row that is not returned met a conflict if it may, else a trigger dropped it.
+    let other = if conflict.is_empty() { letter(Outcome::Skipped) } else { unchanged_without_row() };
+    let columns = answer_columns(table, form, "d");
+    format!(
+        "WITH s AS MATERIALIZED (SELECT s.*{draw} FROM {from}), \
+         d AS (INSERT INTO {} SELECT {} FROM s ORDER BY s.o{conflict} RETURNING true AS w, {returned_key}{returned}) \
+         SELECT s.o, CASE WHEN d.w THEN {} ELSE {} END{columns} FROM s LEFT JOIN d ON {matches}",
+        into(table, &all),
+        values(&all, "s"),
+        letter(Outcome::Inserted),
+        other,
+    )
+}
+
+/// The target with its columns: `"t" AS t ("a", "b") OVERRIDING SYSTEM VALUE`.
+pub(super) fn into(table: &TableSql, given: &[usize]) -> String {
+    let overriding = if given.iter().any(|&c| table.columns[c].identity) { " OVERRIDING SYSTEM VALUE" } else { "" };
+    let columns = match given {
+        // Rows of nothing but defaults.
+        [] => String::new(),
+        _ => format!(" ({})", list(given, ", ", |&c| table.columns[c].name.clone())),
+    };
+    format!("{} AS t{columns}{overriding}", table.name)
+}
+
+pub(super) fn values(given: &[usize], of: &str) -> String {
+    list(given, ", ", |c| format!("{of}.c{c}"))
+}
+
+/// COPY into the target.
+pub(crate) fn copy_from(table: &TableSql, given: &[usize]) -> String {
+    let columns = list(given, ", ", |&c| table.columns[c].name.clone());
+    format!("COPY {} ({columns}) FROM STDIN (FORMAT binary)", table.name)
+}

@@ -1,0 +1,101 @@
+//! The text of every statement, and the only place that quotes an identifier.
+//!
+//! A statement depends on names and types, never on the number of rows, so one prepared statement serves
+//! every chunk. Each verb reads its rows from a [`Source`], called `s` in the text, whose columns are
+//! `c0`, `c1`, … (the position of the model's column) and `o`, the row's position in the statement from 1.
+//! These names are ours, so no column name of a user's can clash with them.
+//!
+//! A verb has two forms. The *counting* form tells how many rows were written, by the command's own tag.
+//! The *accounting* form answers one row for every input row: its `o`, its outcome's letter, and the
+//! columns of the stored row when they are wanted.
+
+mod delete;
+mod duplicates;
+mod get;
+mod insert;
+mod quote;
+mod select;
+mod source;
+mod table;
+mod update;
+mod upsert;
+
+pub(crate) use delete::delete;
+pub(crate) use duplicates::duplicates;
+pub(crate) use get::get;
+pub(crate) use insert::{Insert, OnConflict, copy_from, insert};
+pub(crate) use quote::table_name;
+pub(crate) use select::{count, select};
+pub(crate) use source::{Source, columns_layout, stage_copy, stage_create, stage_drop};
+pub(crate) use table::TableSql;
+pub(crate) use update::{Update, update};
+pub(crate) use upsert::{Upsert, upsert};
+
+/// Which form of a statement is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// How many rows were written.
+    Count,
+    /// One row per input row: ordinal and outcome.
+    Outcomes,
+    /// The same, and the columns of the stored row.
+    Rows,
+}
+
+/// Joins what `one` makes of each item.
+fn list<T>(items: impl IntoIterator<Item = T>, separator: &str, one: impl Fn(T) -> String) -> String {
+    items.into_iter().map(one).collect::<Vec<_>>().join(separator)
+}
+
+/// `t."a" = s.c0 AND t."b" = s.c1`
+fn key_equals(table: &TableSql, key: &[usize], left: &str, right: &str) -> String {
+    list(key, " AND ", |&c| format!("{left}.{} = {right}.c{c}", table.columns[c].name))
+}
+
+/// An outcome as the answer's second column.
+fn letter(outcome: crate::report::Outcome) -> String {
+    format!("'{}'::\"char\"", outcome.letter())
+}
+
+/// The letter of a row that was left alone and does not come back.
+pub(crate) const UNCHANGED_WITHOUT_ROW: u8 = b'~';
+
+fn unchanged_without_row() -> String {
+    format!("'{}'::\"char\"", char::from(UNCHANGED_WITHOUT_ROW))
+}
+
+/// `, d.r0, d.r1, …`: the stored row's columns in an answer, or nothing.
+fn answer_columns(table: &TableSql, form: Form, of: &str) -> String {
+    match form {
+        Form::Rows => list(0..table.columns.len(), "", |c| format!(", {of}.r{c}")),
+        _ => String::new(),
+    }
+}
+
+/// `, t."a" AS r0, …`: the stored row's columns where a statement returns them, or nothing.
+fn returned_columns(table: &TableSql, form: Form, of: &str) -> String {
+    match form {
+        Form::Rows => list(table.columns.iter().enumerate(), "", |(c, column)| format!(", {of}.{} AS r{c}", column.name)),
+        _ => String::new(),
+    }
+}
+
+/// `"a" = s.c0, "b" = now()`: the assignments of an update.
+fn assignments(table: &TableSql, set: &[usize], value: impl Fn(usize) -> String) -> String {
+    let given = set.iter().map(|&c| format!("{} = {}", table.columns[c].name, value(c)));
+    let by_expression = table.columns.iter().enumerate().filter(|(c, _)| !set.contains(c)).filter_map(|(_, column)| {
+        column.on_update.map(|expression| format!("{} = ({expression})", column.name))
+    });
+    given.chain(by_expression).collect::<Vec<_>>().join(", ")
+}
+
+/// `(t."a" IS DISTINCT FROM s.c0 OR …)`: whether a row would change.
+fn differs(table: &TableSql, set: &[usize], value: impl Fn(usize) -> String) -> String {
+    let one = |&c: &usize| {
+        let column = &table.columns[c];
+        // json, xml and some geometric types have no equality; their texts do.
+        let text = if column.comparable { "" } else { "::text" };
+        format!("t.{}{text} IS DISTINCT FROM {}{text}", column.name, value(c))
+    };
+    format!("({})", list(set, " OR ", one))
+}

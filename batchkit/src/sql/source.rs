@@ -1,0 +1,97 @@
+//! Where a statement's rows come from: one parameter of rows, one per column, or a staging table.
+
+use super::list;
+use super::quote::quote;
+use super::table::TableSql;
+
+/// Where a statement reads its rows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    /// `unnest($1::the_table[])`
+    Rows,
+    /// `unnest($1::int8[], $2::text[])`
+    Columns,
+    /// A temporary table that COPY has filled.
+    Stage,
+}
+
+/// The staging table. It lives for one transaction (or one call in the caller's), so one name is enough.
+const STAGE: &str = "pg_temp.batchkit_stage";
+
+/// Which parameters stand for which columns when rows go as one array per column.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ColumnsLayout {
+    /// The columns with a parameter of their own, in the order of the parameters.
+    pub(crate) single: Vec<usize>,
+    /// The columns of array types. They would be flattened, so one more parameter, an array of the table's
+    /// row type, carries them.
+    pub(crate) arrays: Vec<usize>,
+}
+
+/// Divides the given columns over the parameters of [`Source::Columns`].
+pub(crate) fn columns_layout(table: &TableSql, given: &[usize]) -> ColumnsLayout {
+    let (arrays, single) = given.iter().partition(|&&c| table.columns[c].array);
+    ColumnsLayout { single, arrays }
+}
+
+impl Source {
+    /// The FROM item, with its alias `s`.
+    pub(super) fn from_item(self, table: &TableSql, given: &[usize]) -> String {
+        match self {
+            Source::Rows => {
+                format!("unnest($1::{}[]) WITH ORDINALITY AS s({}, o)", table.name, row_aliases(table, given))
+            }
+            Source::Columns => {
+                let layout = columns_layout(table, given);
+                let mut parameters: Vec<String> = layout.single.iter().map(|&c| table.columns[c].type_sql.clone()).collect();
+                let mut aliases: Vec<String> = layout.single.iter().map(|c| format!("c{c}")).collect();
+                if !layout.arrays.is_empty() {
+                    parameters.push(table.name.clone());
+                    aliases.push(row_aliases(table, &layout.arrays));
+                }
+                let parameters = list(parameters.iter().enumerate(), ", ", |(n, ty)| format!("${}::{ty}[]", n + 1));
+                let unnest = format!("unnest({parameters}) WITH ORDINALITY AS s({}, o)", aliases.join(", "));
+                collated(table, given, unnest)
+            }
+            Source::Stage => format!("{STAGE} AS s"),
+        }
+    }
+}
+
+/// The elements of an array lose their column's collation: it is put back, or the server's judgement of
+/// equal keys would be another than the table's.
+fn collated(table: &TableSql, given: &[usize], unnest: String) -> String {
+    if given.iter().all(|&c| table.columns[c].collation.is_none()) {
+        return unnest;
+    }
+    let columns = list(given, ", ", |&c| match &table.columns[c].collation {
+        Some(collation) => format!("s.c{c} COLLATE {collation} AS c{c}"),
+        None => format!("s.c{c}"),
+    });
+    format!("(SELECT {columns}, s.o FROM {unnest}) AS s")
+}
+
+/// Names for the columns of the table's row type: `c0` for a given column, `x1` for one that is NULL.
+fn row_aliases(table: &TableSql, given: &[usize]) -> String {
+    list(table.row_type.iter().enumerate(), ", ", |(n, column)| match column {
+        Some(c) if given.contains(c) => format!("c{c}"),
+        _ => format!("x{n}"),
+    })
+}
+
+/// Makes the staging table: the given columns with the target's own types and collations.
+pub(crate) fn stage_create(table: &TableSql, given: &[usize]) -> String {
+    let columns = list(given, "", |&c| format!("t.{} AS c{c}, ", table.columns[c].name));
+    let stage = quote("batchkit_stage");
+    format!("CREATE TEMP TABLE {stage} ON COMMIT DROP AS SELECT {columns}NULL::int8 AS o FROM {} AS t WITH NO DATA", table.name)
+}
+
+/// Fills the staging table.
+pub(crate) fn stage_copy() -> String {
+    format!("COPY {STAGE} FROM STDIN (FORMAT binary)")
+}
+
+/// Drops the staging table before the transaction ends.
+pub(crate) fn stage_drop() -> String {
+    format!("DROP TABLE {STAGE}")
+}

@@ -1,0 +1,130 @@
+//! A table as the statements need it: quoted names, types, what the server sets.
+
+use postgres_types::{Kind, Type};
+
+use super::quote::{quote, table_name};
+use crate::catalog::{RelationKind, Table};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Model;
+use crate::wire::base;
+
+/// A table as the statements need it.
+#[derive(Debug)]
+pub(crate) struct TableSql {
+    /// The quoted, perhaps schema-qualified name.
+    pub(crate) name: String,
+    /// The model's columns, in its order.
+    pub(crate) columns: Vec<ColumnSql>,
+    /// The columns of the table's row type in order: which of the model's it is, if any.
+    pub(crate) row_type: Vec<Option<usize>>,
+    /// Whether `xmax` cannot be asked for: partitioned tables and views.
+    pub(crate) hides_xmax: bool,
+    /// Whether a trigger may change a row before it is inserted.
+    pub(crate) triggered: bool,
+}
+
+/// A column as the statements need it.
+#[derive(Debug)]
+pub(crate) struct ColumnSql {
+    /// The quoted name.
+    pub(crate) name: String,
+    /// The type to cast a parameter's elements to.
+    pub(crate) type_sql: String,
+    /// Whether the type is an array, which an array of elements would flatten.
+    pub(crate) array: bool,
+    /// Whether the type has an equality.
+    pub(crate) comparable: bool,
+    /// The column's own collation.
+    pub(crate) collation: Option<String>,
+    /// The expression that draws the server's own value.
+    pub(crate) default: Option<String>,
+    /// Whether a value has to override the server's own (an identity).
+    pub(crate) identity: bool,
+    /// The expression that sets the column on each update.
+    pub(crate) on_update: Option<&'static str>,
+}
+
+impl TableSql {
+    /// The table as the server describes it.
+    pub(crate) fn known(model: &Model, table: &Table) -> Self {
+        let columns = model.columns.iter().filter_map(|column| {
+            let found = table.column(column.name)?;
+            Some(ColumnSql {
+                name: quote(column.name),
+                type_sql: found.type_sql.clone(),
+                array: found.array,
+                comparable: is_comparable(&found.ty),
+                collation: found.collation.clone(),
+                default: found.default.clone().filter(|_| found.default_allowed),
+                identity: found.identity.is_some(),
+                on_update: column.on_update,
+            })
+        });
+        let position = |name: &str| model.columns.iter().position(|column| column.name == name);
+        TableSql {
+            name: table_name(model),
+            columns: columns.collect(),
+            row_type: table.columns.iter().map(|column| position(&column.name)).collect(),
+            hides_xmax: matches!(table.kind, RelationKind::Partitioned | RelationKind::View),
+            triggered: table.triggers_before_insert(),
+        }
+    }
+
+    /// The table as the model alone tells it, for reading statements without a connection: as if the table
+    /// had the model's columns only, and identities where the model says `auto`.
+    pub(crate) fn declared(model: &Model) -> Result<Self> {
+        let columns = model.columns.iter().map(|column| {
+            let fitting = PREFERRED.iter().find(|ty| column.accepts(ty));
+            let type_sql = column.pg_type.map(str::to_owned).or_else(|| fitting.map(|ty| type_text(ty))).ok_or_else(|| {
+                let what = format!("field `{}` has no type known without a server: say #[batch(pg_type = \"…\")]", column.field);
+                Error::new(ErrorKind::Schema, what).in_table(model.display_name()).in_column(column.name)
+            })?;
+            let default = matches!(column.kind, crate::model::ColumnKind::Auto)
+                .then(|| format!("nextval(pg_get_serial_sequence('{}', '{}'))", table_name(model), column.name.replace('\'', "''")));
+            Ok(ColumnSql {
+                name: quote(column.name),
+                array: type_sql.ends_with("[]"),
+                comparable: fitting.is_none_or(|ty| is_comparable(ty)),
+                type_sql,
+                collation: None,
+                identity: default.is_some(),
+                default,
+                on_update: column.on_update,
+            })
+        });
+        Ok(TableSql {
+            name: table_name(model),
+            columns: columns.collect::<Result<_>>()?,
+            row_type: (0..model.columns.len()).map(Some).collect(),
+            hides_xmax: false,
+            triggered: false,
+        })
+    }
+}
+
+/// Types that a field may fit, the likeliest first: the one that is meant when no server is asked.
+const PREFERRED: &[&Type] = &[
+    &Type::BOOL, &Type::INT2, &Type::INT4, &Type::INT8, &Type::FLOAT4, &Type::FLOAT8, &Type::TEXT, &Type::BYTEA,
+    &Type::TIMESTAMPTZ, &Type::TIMESTAMP, &Type::DATE, &Type::TIME, &Type::UUID, &Type::NUMERIC, &Type::JSONB,
+    &Type::INTERVAL, &Type::INET, &Type::OID, &Type::CHAR, &Type::BOOL_ARRAY, &Type::INT2_ARRAY, &Type::INT4_ARRAY,
+    &Type::INT8_ARRAY, &Type::FLOAT4_ARRAY, &Type::FLOAT8_ARRAY, &Type::TEXT_ARRAY, &Type::BYTEA_ARRAY,
+    &Type::TIMESTAMPTZ_ARRAY, &Type::TIMESTAMP_ARRAY, &Type::DATE_ARRAY, &Type::TIME_ARRAY, &Type::UUID_ARRAY,
+    &Type::NUMERIC_ARRAY, &Type::JSONB_ARRAY, &Type::OID_ARRAY, &Type::CHAR_ARRAY,
+];
+
+fn type_text(ty: &Type) -> String {
+    match ty.kind() {
+        Kind::Array(element) => format!("{}[]", type_text(element)),
+        // Unquoted, `char` is another type.
+        _ if *ty == Type::CHAR => "\"char\"".to_owned(),
+        _ => ty.name().to_owned(),
+    }
+}
+
+fn is_comparable(ty: &Type) -> bool {
+    let ty = base(ty);
+    match ty.kind() {
+        Kind::Array(element) => is_comparable(element),
+        _ => !matches!(*ty, Type::JSON | Type::XML | Type::POINT | Type::POLYGON | Type::BOX | Type::PATH | Type::LINE),
+    }
+}

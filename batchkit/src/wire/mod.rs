@@ -1,0 +1,21 @@
+//! Rows as bytes: the one encoding that every transport sends and every answer comes back in.
+//!
+//! A chunk is encoded once, into rows of PostgreSQL's binary COPY form; what each transport needs is
+//! made from these bytes. Nothing above this floor knows the caller's types again until an answer is
+//! decoded.
+
+mod arrays;
+mod check;
+mod column_type;
+mod fault;
+mod read;
+mod rows;
+mod write;
+
+pub(crate) use arrays::{RowType, column_arrays, row_array, staged_rows};
+pub use column_type::ColumnType;
+pub(crate) use column_type::base;
+pub use fault::{Fault, ReadFault, ReadReason};
+pub use read::RowReader;
+pub(crate) use rows::{EncodedRows, RowsBuilder};
+pub use write::ColumnWriter;

@@ -1,0 +1,120 @@
+//! Reading one row: field by field, in the order in which they were asked for.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use postgres_types::Type;
+use serde::de::DeserializeOwned;
+
+use super::column_type::{ColumnType, base};
+use super::fault::{ReadFault, ReadReason};
+use crate::model::{Convert, FromColumn};
+
+/// The fields of one row, read one after the other.
+#[derive(Debug)]
+pub struct RowReader<'a> {
+    rest: &'a [u8],
+    columns: &'a [ColumnType],
+    next: usize,
+}
+
+impl<'a> RowReader<'a> {
+    /// Starts at the row's first field; `row` begins behind the number of fields.
+    pub(crate) fn new(row: &'a [u8], columns: &'a [ColumnType]) -> Self {
+        RowReader { rest: row, columns, next: 0 }
+    }
+
+    /// Reads the next field.
+    ///
+    /// # Errors
+    /// When it is NULL or not representable in `T`.
+    #[inline]
+    pub fn read<T: FromColumn>(&mut self) -> Result<T, ReadFault> {
+        let (column, raw) = self.raw()?;
+        let ty = self.columns[column].ty();
+        let fault = |reason| ReadFault { column, reason };
+        let result = match raw {
+            Some(value) if is_exceptional(ty, value) => decode_guarded(ty, value),
+            _ => T::read(ty, raw).ok(),
+        };
+        result.ok_or_else(|| {
+            fault(if raw.is_none() { ReadReason::Null } else { ReadReason::Unrepresentable })
+        })
+    }
+
+    /// Reads the next field from JSON; SQL NULL is read as JSON's `null`.
+    ///
+    /// # Errors
+    /// When the document is not one of `T`.
+    pub fn read_json<T: DeserializeOwned>(&mut self) -> Result<T, ReadFault> {
+        let (column, raw) = self.raw()?;
+        let document = match raw {
+            None => b"null",
+            Some(value) if *self.columns[column].ty() == Type::JSONB => value.get(1..).unwrap_or_default(),
+            Some(value) => value,
+        };
+        let reason = if raw.is_none() { ReadReason::Null } else { ReadReason::Unrepresentable };
+        serde_json::from_slice(document).map_err(|_| ReadFault { column, reason })
+    }
+
+    /// Reads the next field from the type that it is stored as.
+    ///
+    /// # Errors
+    /// When the stored value does not fit `T`.
+    pub fn read_as<U, T: Convert<U, Via>, Via>(&mut self) -> Result<T, ReadFault> {
+        let column = self.next;
+        let stored = self.read::<T::Stored>()?;
+        T::from_stored(stored).ok_or(ReadFault { column, reason: ReadReason::Unrepresentable })
+    }
+
+    #[inline]
+    fn raw(&mut self) -> Result<(usize, Option<&'a [u8]>), ReadFault> {
+        let column = self.next;
+        let truncated = ReadFault { column, reason: ReadReason::Truncated };
+        if column >= self.columns.len() {
+            return Err(truncated);
+        }
+        self.next += 1;
+        let (length, rest) = self.rest.split_first_chunk::<4>().ok_or(truncated)?;
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+            self.rest = rest;
+            return Ok((column, None));
+        };
+        let (value, rest) = rest.split_at_checked(length).ok_or(truncated)?;
+        self.rest = rest;
+        Ok((column, Some(value)))
+    }
+}
+
+/// Values that PostgreSQL has and some date or decimal libraries do not: infinite and far-away dates,
+/// 24:00:00, NaN. Their `FromSql` may panic or wrap around.
+fn is_exceptional(ty: &Type, value: &[u8]) -> bool {
+    /// 9,000 years around 2000, in days: inside of the range of every library.
+    const DAYS: i32 = 9_000 * 365;
+    const MICROS: i64 = DAYS as i64 * 86_400_000_000;
+    match *base(ty) {
+        Type::DATE => int4(value).is_none_or(|days| days.unsigned_abs() > DAYS.unsigned_abs()),
+        Type::TIMESTAMP | Type::TIMESTAMPTZ => int8(value).is_none_or(|us| us.unsigned_abs() > MICROS.unsigned_abs()),
+        Type::TIME => int8(value).is_none_or(|us| us >= 86_400_000_000),
+        // The sign word of NaN and of the infinities.
+        Type::NUMERIC => value.get(4).is_some_and(|sign| *sign >= 0xC0),
+        _ => false,
+    }
+}
+
+fn int4(value: &[u8]) -> Option<i32> {
+    value.try_into().ok().map(i32::from_be_bytes)
+}
+
+fn int8(value: &[u8]) -> Option<i64> {
+    value.try_into().ok().map(i64::from_be_bytes)
+}
+
+/// Decodes an exceptional value; a library that panics on it has no value for it.
+#[cold]
+fn decode_guarded<T: FromColumn>(ty: &Type, value: &[u8]) -> Option<T> {
+    // 24:00:00 is read as 00:00:00 by every library, without an error.
+    if *base(ty) == Type::TIME {
+        return None;
+    }
+    catch_unwind(AssertUnwindSafe(|| T::read(ty, Some(value)).ok())).ok().flatten()
+}

@@ -1,0 +1,178 @@
+//! Encoded rows: owned bytes in the form of binary COPY, with the offset of each row.
+
+use std::ops::Range;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::column_type::ColumnType;
+use super::fault::Fault;
+use super::write::ColumnWriter;
+
+/// Rows in the form of binary COPY: each a count of fields, then a length and bytes per field.
+#[derive(Clone, Default)]
+pub(crate) struct EncodedRows {
+    bytes: Bytes,
+    ends: Vec<usize>,
+}
+
+impl EncodedRows {
+    /// The number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The number of bytes of all rows.
+    pub(crate) fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// All rows, as COPY takes them between its header and its trailer.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The row number `row`, the count of fields left out.
+    pub(crate) fn fields(&self, row: usize) -> &[u8] {
+        &self.bytes[self.start(row) + 2..self.ends[row]]
+    }
+
+    fn start(&self, row: usize) -> usize {
+        row.checked_sub(1).map_or(0, |before| self.ends[before])
+    }
+
+    /// The raw fields of a row; `None` is NULL.
+    pub(crate) fn row(&self, row: usize) -> RawFields<'_> {
+        RawFields { rest: self.fields(row) }
+    }
+
+    /// These rows alone, sharing the bytes.
+    pub(crate) fn slice(&self, rows: Range<usize>) -> EncodedRows {
+        let (start, end) = (self.start(rows.start), self.start(rows.end));
+        let ends = self.ends[rows].iter().map(|at| at - start).collect();
+        EncodedRows { bytes: self.bytes.slice(start..end), ends }
+    }
+
+    /// Cuts the rows into ranges of at most so many rows and bytes, at least one row each.
+    pub(crate) fn cut(&self, most_rows: usize, most_bytes: usize) -> Vec<Range<usize>> {
+        let mut ranges = Vec::new();
+        let mut first = 0;
+        for row in 0..self.len() {
+            let too_many = row - first >= most_rows || self.ends[row] - self.start(first) > most_bytes;
+            if too_many && row > first {
+                ranges.push(first..row);
+                first = row;
+            }
+        }
+        if first < self.len() {
+            ranges.push(first..self.len());
+        }
+        ranges
+    }
+
+    /// A copy of these rows, in this order.
+    pub(crate) fn subset(&self, rows: &[usize]) -> EncodedRows {
+        let mut bytes = BytesMut::with_capacity(rows.iter().map(|&row| self.ends[row] - self.start(row)).sum());
+        let mut ends = Vec::with_capacity(rows.len());
+        for &row in rows {
+            bytes.extend_from_slice(&self.bytes[self.start(row)..self.ends[row]]);
+            ends.push(bytes.len());
+        }
+        EncodedRows { bytes: bytes.freeze(), ends }
+    }
+}
+
+// Never prints a row's bytes.
+impl std::fmt::Debug for EncodedRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EncodedRows").field("rows", &self.len()).field("bytes", &self.bytes.len()).finish()
+    }
+}
+
+/// The raw fields of one row, in order.
+#[derive(Clone)]
+pub(crate) struct RawFields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for RawFields<'a> {
+    type Item = Option<&'a [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (length, rest) = self.rest.split_first_chunk::<4>()?;
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+            self.rest = rest;
+            return Some(None);
+        };
+        let (value, rest) = rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(Some(value))
+    }
+}
+
+/// Encodes rows one after the other; a row is in wholly or not at all.
+#[derive(Default)]
+pub(crate) struct RowsBuilder {
+    bytes: BytesMut,
+    ends: Vec<usize>,
+}
+
+impl RowsBuilder {
+    /// The number of bytes so far.
+    pub(crate) fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The number of rows so far.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Appends one row of the given columns; `write` is called once for each, with its position in `columns`.
+    /// A row that fails leaves nothing behind; the position of its bad column is told.
+    pub(crate) fn push(
+        &mut self,
+        columns: &[ColumnType],
+        mut write: impl FnMut(usize, &mut ColumnWriter<'_>) -> Result<(), Fault>,
+    ) -> Result<(), (usize, Fault)> {
+        let start = self.bytes.len();
+        // A table has at most 1,600 columns.
+        self.bytes.put_i16(i16::try_from(columns.len()).unwrap_or(i16::MAX));
+        for (position, column) in columns.iter().enumerate() {
+            if let Err(fault) = write(position, &mut ColumnWriter::new(&mut self.bytes, column)) {
+                self.bytes.truncate(start);
+                return Err((position, fault));
+            }
+        }
+        self.ends.push(self.bytes.len());
+        Ok(())
+    }
+
+    /// Appends one row that the server sent.
+    pub(crate) fn push_raw<'a>(&mut self, fields: impl ExactSizeIterator<Item = Option<&'a [u8]>>) {
+        self.bytes.put_i16(i16::try_from(fields.len()).unwrap_or(i16::MAX));
+        for field in fields {
+            put_field(&mut self.bytes, field);
+        }
+        self.ends.push(self.bytes.len());
+    }
+
+    /// The rows so far; the builder is empty again.
+    pub(crate) fn finish(&mut self) -> EncodedRows {
+        EncodedRows { bytes: self.bytes.split().freeze(), ends: std::mem::take(&mut self.ends) }
+    }
+}
+
+/// Appends a field: its length (-1 for NULL) and its bytes. A field of over 2 GB was refused when it was written.
+pub(super) fn put_field(out: &mut BytesMut, field: Option<&[u8]>) {
+    match field {
+        None => out.put_i32(-1),
+        Some(value) => {
+            out.put_i32(i32::try_from(value.len()).unwrap_or(i32::MAX));
+            out.extend_from_slice(value);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The tests and examples of batchkit, and the throw-away PostgreSQL that they run on.
