@@ -14,6 +14,17 @@ pub enum ColumnKind {
     Computed,
 }
 
+/// How a field's value becomes a column's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// By the field type's own `ToSql`.
+    Plain,
+    /// `#[batch(json)]`: as a JSON document.
+    Json,
+    /// `#[batch(as = "…")]`: as another type.
+    Converted,
+}
+
 /// One column of a model, as the derive describes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
@@ -29,6 +40,8 @@ pub struct Column {
     pub pg_type: Option<&'static str>,
     /// The field's type as it is written in the struct, for messages.
     pub rust_type: &'static str,
+    /// How its value is encoded.
+    pub encoding: Encoding,
     /// Whether a value of the field's type can be sent as that type; `None` for computed columns.
     pub writes: Option<fn(&Type) -> bool>,
     /// Whether a value of that type can be read into the field; `None` for write-only models.

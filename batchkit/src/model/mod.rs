@@ -14,12 +14,15 @@ mod column;
 mod convert;
 mod field;
 mod key;
+mod patch;
 mod row;
 mod value;
 
-pub use column::{Column, ColumnKind};
+pub use column::{Column, ColumnKind, Encoding};
 pub use convert::{As, Convert};
 pub use field::{Field, FieldNames, Fields};
+#[doc(hidden)]
+pub use patch::{PatchValue, ascending, check_patch, patches};
 pub use key::{KeyFor, KeyPart, NoKey, Unique, UniqueKey};
 pub use row::{InsertRow, PatchRow, ReadRow, WriteRow};
 pub use value::{FromColumn, ToColumn};
