@@ -123,9 +123,18 @@ fn upserted(n: usize, flight: &Flight) -> Flight {
 
 fn tell(verb: &str, what: &str, rows: u64, started: Instant) {
     let seconds = started.elapsed().as_secs_f64();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a rate to read")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a rate to read"
+    )]
     let rate = (rows as f64 / seconds) as u64;
-    println!("{verb:10} {what:10} {:>9} rows {seconds:>8.3} s {:>11} rows/s", HumanCount(rows).to_string(), HumanCount(rate).to_string());
+    println!(
+        "{verb:10} {what:10} {:>9} rows {seconds:>8.3} s {:>11} rows/s",
+        HumanCount(rows).to_string(),
+        HumanCount(rate).to_string()
+    );
 }
 
 fn expect<T: PartialEq + std::fmt::Debug>(what: &str, is: T, should_be: T) -> Result<(), Failure> {

@@ -105,7 +105,9 @@ fn type_parameters(of: &Struct<'_>, errors: &mut Errors) {
 /// Two fields of one column would write it twice.
 fn columns(model: &Struct<'_>, errors: &mut Errors) {
     let columns = model.columns();
-    if columns.is_empty() && matches!(&model.input.data, syn::Data::Struct(data) if matches!(data.fields, syn::Fields::Named(_))) {
+    if columns.is_empty()
+        && matches!(&model.input.data, syn::Data::Struct(data) if matches!(data.fields, syn::Fields::Named(_)))
+    {
         errors.at(&model.input.ident, "a table has columns: give the struct a field that is not skipped");
     }
     if columns.len() > COLUMNS {

@@ -10,7 +10,9 @@ mod calls;
 mod postgres;
 mod repository;
 
-pub use backend::{AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest};
+pub use backend::{
+    AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest,
+};
 pub use calls::{Add, Count, Get, GetAligned, List, Remove, Update, Upsert};
 pub use postgres::PostgresBackend;
 pub use repository::{Repository, RepositoryBuilder};

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use batchkit::{
-    BatchConfig, BatchModel, BatchOperations, BatchSize, Filter, InsertRow, KeyFor, Keys, PatchRow, ReadRow, Result, Rows,
-    Transport,
+    BatchConfig, BatchModel, BatchOperations, BatchSize, Filter, InsertRow, KeyFor, Keys, PatchRow, ReadRow, Result,
+    Rows, Transport,
 };
 use deadpool_postgres::Pool;
 

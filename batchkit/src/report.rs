@@ -66,10 +66,7 @@ impl Outcome {
 
     /// Whether an answer with this outcome carries the stored row, where rows are wanted.
     pub(crate) const fn has_row(self) -> bool {
-        matches!(
-            self,
-            Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::Deleted | Outcome::Found
-        )
+        matches!(self, Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::Deleted | Outcome::Found)
     }
 
     const fn index(self) -> usize {

@@ -81,7 +81,10 @@ fn read<T: DeserializeOwned>(name: &str) -> Result<Vec<T>, ReadError> {
     } else {
         Box::new(opened)
     };
-    csv::Reader::from_reader(bytes).into_deserialize().collect::<Result<_, _>>().map_err(|error| failed(error.to_string()))
+    csv::Reader::from_reader(bytes)
+        .into_deserialize()
+        .collect::<Result<_, _>>()
+        .map_err(|error| failed(error.to_string()))
 }
 
 /// Reads a field that may be `NA`.

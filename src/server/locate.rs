@@ -31,8 +31,9 @@ pub(super) fn binaries() -> Result<Binaries, ServerError> {
     let fetch = env::var("BATCHKIT_PG_FETCH").ok();
     if fetch.is_none() {
         if let Ok(bin) = env::var("BATCHKIT_PG_BIN") {
-            return Binaries::at(Path::new(&bin), "of BATCHKIT_PG_BIN")
-                .ok_or_else(|| ServerError::new(format!("BATCHKIT_PG_BIN is {bin:?}, where initdb and postgres are not both found")));
+            return Binaries::at(Path::new(&bin), "of BATCHKIT_PG_BIN").ok_or_else(|| {
+                ServerError::new(format!("BATCHKIT_PG_BIN is {bin:?}, where initdb and postgres are not both found"))
+            });
         }
         if let Some(found) = installed().iter().find_map(|bin| Binaries::at(bin, "found")) {
             return Ok(found);
@@ -53,9 +54,8 @@ fn installed() -> Vec<PathBuf> {
 
 fn versions(parent: &Path, version: impl Fn(&str) -> Option<u32>) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    let mut found: Vec<(u32, PathBuf)> = entries
-        .filter_map(|entry| Some((version(entry.file_name().to_str()?)?, entry.path().join("bin"))))
-        .collect();
+    let mut found: Vec<(u32, PathBuf)> =
+        entries.filter_map(|entry| Some((version(entry.file_name().to_str()?)?, entry.path().join("bin")))).collect();
     found.sort_by(|a, b| b.cmp(a));
     found.into_iter().map(|(_, bin)| bin).collect()
 }

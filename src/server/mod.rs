@@ -68,8 +68,7 @@ impl Server {
     async fn at(url: &str) -> Result<Server, ServerError> {
         // The URL may hold a password: neither it nor the parser's message is shown.
         let config: Config = url.parse().map_err(|_| ServerError::new("BATCHKIT_DATABASE_URL is no connection URL"))?;
-        let server =
-            Server { config, description: "the server of BATCHKIT_DATABASE_URL".to_owned(), launched: None };
+        let server = Server { config, description: "the server of BATCHKIT_DATABASE_URL".to_owned(), launched: None };
         database::sweep(&server.connect().await?).await;
         Ok(server)
     }

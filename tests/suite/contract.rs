@@ -5,8 +5,8 @@ use std::fmt::Debug;
 
 use batchkit::model::Field;
 use batchkit::{
-    BatchConfig, BatchModel, BatchOperations, BatchSize, ExecutionStrategy, Filter, InsertRow, KeyFor, Outcome, PatchRow,
-    ReadRow, Transport, Upserted,
+    BatchConfig, BatchModel, BatchOperations, BatchSize, ExecutionStrategy, Filter, InsertRow, KeyFor, Outcome,
+    PatchRow, ReadRow, Transport, Upserted,
 };
 
 use crate::common::{Db, STRATEGIES, TRANSPORTS, database};
@@ -45,11 +45,17 @@ struct Composite {
 
 impl Subject for Single {
     type OwnKey = i64;
-    const TABLE: &'static str = "CREATE TABLE single (id int8 PRIMARY KEY, amount int8 NOT NULL, note text, tags text[] NOT NULL)";
+    const TABLE: &'static str =
+        "CREATE TABLE single (id int8 PRIMARY KEY, amount int8 NOT NULL, note text, tags text[] NOT NULL)";
 
     fn sample(n: i32) -> Self {
         let tags = (0..n % 4).map(|tag| format!("tag {tag}")).collect();
-        Single { id: i64::from(n) * 3 - 40, amount: i64::from(n), note: (n % 3 != 0).then(|| format!("note {n}")), tags }
+        Single {
+            id: i64::from(n) * 3 - 40,
+            amount: i64::from(n),
+            note: (n % 3 != 0).then(|| format!("note {n}")),
+            tags,
+        }
     }
 
     fn own_key(&self) -> i64 {
@@ -111,11 +117,20 @@ async fn every_way<M: Subject>() {
     let db = database(M::TABLE).await;
     for transport in TRANSPORTS {
         for (execution_strategy, rows) in STRATEGIES {
-            let config =
-                BatchConfig { transport, execution_strategy, batch_size: BatchSize::Rows(rows), ..BatchConfig::default() };
+            let config = BatchConfig {
+                transport,
+                execution_strategy,
+                batch_size: BatchSize::Rows(rows),
+                ..BatchConfig::default()
+            };
             let operations = BatchOperations::<M>::builder(db.pool.clone()).config(config).build().unwrap();
             db.run(&format!("TRUNCATE {}", M::MODEL.table)).await;
-            let mut way = Way { db: &db, operations, stored: BTreeMap::new(), name: format!("{transport:?} {execution_strategy:?} {rows}") };
+            let mut way = Way {
+                db: &db,
+                operations,
+                stored: BTreeMap::new(),
+                name: format!("{transport:?} {execution_strategy:?} {rows}"),
+            };
             way.insert().await;
             way.get().await;
             way.update().await;
@@ -180,7 +195,8 @@ impl<M: Subject> Way<'_, M> {
             *row.amount() += 1;
             *row.note() = Some("not to be stored".to_owned());
         }
-        let returned = self.operations.batch_update(&rows).fields(M::amount_field()).returning().aligned().await.unwrap();
+        let returned =
+            self.operations.batch_update(&rows).fields(M::amount_field()).returning().aligned().await.unwrap();
         for row in &mut rows {
             *row.note() = None;
         }
@@ -194,7 +210,8 @@ impl<M: Subject> Way<'_, M> {
         let report = self.operations.batch_update(&rows).fields(["amount"]).if_changed().report().await.unwrap();
         assert_eq!((report.updated(), report.unchanged(), report.missing()), (1, 29, 1), "{name}");
         assert_eq!(report.positions(Outcome::Updated).collect::<Vec<_>>(), [4], "{name}");
-        let rewritten: i64 = self.versions().await.iter().filter(|(xmin, _)| !before.contains_key(*xmin)).map(|(_, rows)| rows).sum();
+        let rewritten: i64 =
+            self.versions().await.iter().filter(|(xmin, _)| !before.contains_key(*xmin)).map(|(_, rows)| rows).sum();
         assert_eq!(rewritten, 1, "{name}");
         self.replace(&rows[4..5]);
         assert_eq!(self.operations.batch_update(&rows).if_changed().await.unwrap(), 0, "{name}");
@@ -224,8 +241,10 @@ impl<M: Subject> Way<'_, M> {
             *row.amount() += 3;
             *row.note() = Some("not to be stored".to_owned());
         }
-        let key: Vec<&str> = M::MODEL.keys().next().unwrap().columns.iter().map(|&c| M::MODEL.columns[c].field).collect();
-        let returned = self.operations.batch_upsert(&rows).on(key).fields((M::amount_field(),)).returning().await.unwrap();
+        let key: Vec<&str> =
+            M::MODEL.keys().next().unwrap().columns.iter().map(|&c| M::MODEL.columns[c].field).collect();
+        let returned =
+            self.operations.batch_upsert(&rows).on(key).fields((M::amount_field(),)).returning().await.unwrap();
         for (row, returned) in rows.iter_mut().zip(returned) {
             *row.note() = self.stored[&row.own_key()].clone().note().clone();
             assert_eq!(*row, returned, "{name}");
@@ -315,7 +334,10 @@ async fn a_million_rows_go_in_and_come_back_exactly() {
     let row = |id: i64| Wide { id, text: format!("row number {id}") };
     let operations = BatchOperations::<Wide>::new(db.pool.clone());
     assert_eq!(operations.batch_insert((0..1_000_000).map(row)).await.unwrap(), 1_000_000);
-    assert_eq!(db.number("SELECT count(DISTINCT (id, text)) FROM wide WHERE text = 'row number ' || id").await, 1_000_000);
+    assert_eq!(
+        db.number("SELECT count(DISTINCT (id, text)) FROM wide WHERE text = 'row number ' || id").await,
+        1_000_000
+    );
     let got = operations.batch_get((0..1_000_000).step_by(7)).await.unwrap();
     assert!(got.into_iter().eq((0..1_000_000).step_by(7).map(row)));
     // A row of 10 MB, by every way.
@@ -325,7 +347,8 @@ async fn a_million_rows_go_in_and_come_back_exactly() {
     }
     let single = ExecutionStrategy::SingleQuery;
     let doubled = |id: i64| Wide { id, text: format!("again {id}") };
-    let updated = operations.batch_update((0..100_000).map(doubled)).strategy(single).transport(Transport::UnnestColumns).await;
+    let updated =
+        operations.batch_update((0..100_000).map(doubled)).strategy(single).transport(Transport::UnnestColumns).await;
     assert_eq!(updated.unwrap(), 100_000);
     assert_eq!(db.number("SELECT count(*) FROM wide WHERE text = 'again ' || id").await, 100_000);
 }

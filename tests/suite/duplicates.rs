@@ -28,7 +28,7 @@ const EQUALITIES: [(&str, [&str; 3]); 5] = [
         ["a", "A", "a"],
     ),
     (
-        "CREATE EXTENSION citext; CREATE DOMAIN name AS citext; CREATE TABLE keyed (id name PRIMARY KEY, amount int8 NOT NULL)",
+        "CREATE EXTENSION citext; CREATE DOMAIN label AS citext; CREATE TABLE keyed (id label PRIMARY KEY, amount int8 NOT NULL)",
         ["A", "a", "A"],
     ),
 ];
@@ -49,13 +49,27 @@ async fn the_policy_decides_by_the_servers_equality() {
             for (strategy, _) in STRATEGIES {
                 let context = format!("{table} {transport:?} {strategy:?}");
                 db.run("TRUNCATE keyed").await;
-                let upsert = |policy| operations.batch_upsert(&input).transport(transport).strategy(strategy).batch_size(2).duplicates(policy);
-                let update = |policy| operations.batch_update(&input).transport(transport).strategy(strategy).batch_size(2).duplicates(policy);
+                let upsert = |policy| {
+                    operations
+                        .batch_upsert(&input)
+                        .transport(transport)
+                        .strategy(strategy)
+                        .batch_size(2)
+                        .duplicates(policy)
+                };
+                let update = |policy| {
+                    operations
+                        .batch_update(&input)
+                        .transport(transport)
+                        .strategy(strategy)
+                        .batch_size(2)
+                        .duplicates(policy)
+                };
 
                 let error = upsert(DuplicatePolicy::Error).await.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::DuplicateKey, "{context}");
                 assert_eq!(error.rows(), [0..1, 3..4, 5..6], "{context}");
-                assert_eq!(stored(&db).await, [], "{context}: nothing was written");
+                assert!(stored(&db).await.is_empty(), "{context}: nothing was written");
                 assert_eq!(error.report().unwrap().not_attempted(), 6, "{context}");
 
                 let report = upsert(DuplicatePolicy::FirstWins).report().await.unwrap();
@@ -67,8 +81,19 @@ async fn the_policy_decides_by_the_servers_equality() {
                 assert_eq!((report.updated(), report.total()), (4, 6), "{context}");
                 assert_eq!(stored(&db).await, [6, 2, 3, 5], "{context}");
 
-                assert_eq!(update(DuplicatePolicy::Error).await.unwrap_err().kind(), ErrorKind::DuplicateKey, "{context}");
-                let deleted = operations.batch_delete([one, two, "b", "no"]).transport(transport).strategy(strategy).batch_size(1).report().await.unwrap();
+                assert_eq!(
+                    update(DuplicatePolicy::Error).await.unwrap_err().kind(),
+                    ErrorKind::DuplicateKey,
+                    "{context}"
+                );
+                let deleted = operations
+                    .batch_delete([one, two, "b", "no"])
+                    .transport(transport)
+                    .strategy(strategy)
+                    .batch_size(1)
+                    .report()
+                    .await
+                    .unwrap();
                 assert_eq!(
                     deleted.outcomes().unwrap(),
                     [Outcome::Deleted, Outcome::Duplicate, Outcome::Deleted, Outcome::Missing],
@@ -94,8 +119,18 @@ async fn values_that_the_column_rounds_into_one_are_duplicates() {
     for transport in TRANSPORTS {
         db.run("TRUNCATE rounded").await;
         let input = [row(1_001, 1), row(2_000, 2), row(1_004, 3)];
-        let report = operations.batch_upsert(&input).transport(transport).duplicates(DuplicatePolicy::LastWins).report().await.unwrap();
-        assert_eq!(report.outcomes().unwrap(), [Outcome::Duplicate, Outcome::Inserted, Outcome::Inserted], "{transport:?}");
+        let report = operations
+            .batch_upsert(&input)
+            .transport(transport)
+            .duplicates(DuplicatePolicy::LastWins)
+            .report()
+            .await
+            .unwrap();
+        assert_eq!(
+            report.outcomes().unwrap(),
+            [Outcome::Duplicate, Outcome::Inserted, Outcome::Inserted],
+            "{transport:?}"
+        );
         assert_eq!(db.number("SELECT sum(amount)::int8 FROM rounded").await, 5);
     }
 }

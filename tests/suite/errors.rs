@@ -32,7 +32,14 @@ const TABLE: &str = "CREATE TABLE things (
 )";
 
 fn thing(id: i64) -> Thing {
-    Thing { id, name: format!("{CANARY} {id}"), short: CANARY.to_owned(), small: 1, parent: None, note: Some(CANARY.to_owned()) }
+    Thing {
+        id,
+        name: format!("{CANARY} {id}"),
+        short: CANARY.to_owned(),
+        small: 1,
+        parent: None,
+        note: Some(CANARY.to_owned()),
+    }
 }
 
 /// Thirty rows, of which number 17 is spoilt.
@@ -84,7 +91,8 @@ async fn a_value_that_the_server_refuses() {
 
             // In chunks, whole chunks are, and the report tells which.
             db.run("TRUNCATE things").await;
-            let chunked = operations.batch_insert(&rows).transport(transport).strategy(ExecutionStrategy::Chunked).batch_size(8);
+            let chunked =
+                operations.batch_insert(&rows).transport(transport).strategy(ExecutionStrategy::Chunked).batch_size(8);
             let error = chunked.await.unwrap_err();
             let report = error.report().unwrap();
             assert_eq!((error.chunk(), error.rows()), (Some(2), [16..24].as_slice()), "{context}");
@@ -122,7 +130,10 @@ async fn a_row_without_a_form_is_refused_before_it_is_sent() {
     for transport in TRANSPORTS {
         let single = operations.batch_insert(&rows).transport(transport).strategy(ExecutionStrategy::SingleQuery);
         let error = single.await.unwrap_err();
-        assert_eq!((error.kind(), error.column(), error.rows()), (ErrorKind::InvalidRow, Some("name"), [17..18].as_slice()));
+        assert_eq!(
+            (error.kind(), error.column(), error.rows()),
+            (ErrorKind::InvalidRow, Some("name"), [17..18].as_slice())
+        );
         assert!(error.sqlstate().is_none(), "the server was not asked");
         assert_eq!(error.report().unwrap().not_attempted(), 30);
         assert_tells_no_value(&error);
@@ -149,13 +160,21 @@ async fn jsonb_with_an_escaped_nul_and_numbers_out_of_range() {
         document: serde_json::Value,
         names: Vec<String>,
     }
-    let db = database("CREATE TABLE documents (id int8 PRIMARY KEY, document jsonb NOT NULL, names text[] NOT NULL)").await;
+    let db =
+        database("CREATE TABLE documents (id int8 PRIMARY KEY, document jsonb NOT NULL, names text[] NOT NULL)").await;
     let operations = BatchOperations::<Document>::new(db.pool.clone());
-    let row = |id, text: &str, name: &str| Document { id, document: serde_json::json!({ "x": text }), names: vec!["a".to_owned(), name.to_owned()] };
+    let row = |id, text: &str, name: &str| Document {
+        id,
+        document: serde_json::json!({ "x": text }),
+        names: vec!["a".to_owned(), name.to_owned()],
+    };
     let cases = [(row(1, "\0", "b"), "document"), (row(1, "b", "\0"), "names"), (row(u64::MAX, "b", "c"), "id")];
     for (bad, column) in cases {
         let error = operations.batch_insert([row(7, "fine \\u0000", "x"), bad]).await.unwrap_err();
-        assert_eq!((error.kind(), error.column(), error.rows()), (ErrorKind::InvalidRow, Some(column), [1..2].as_slice()));
+        assert_eq!(
+            (error.kind(), error.column(), error.rows()),
+            (ErrorKind::InvalidRow, Some(column), [1..2].as_slice())
+        );
     }
     assert_eq!(operations.batch_insert([row(7, "fine \\u0000", "x")]).await.unwrap(), 1);
     assert_eq!(operations.batch_get([7u64]).await.unwrap()[0].document, serde_json::json!({ "x": "fine \\u0000" }));

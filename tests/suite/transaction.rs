@@ -33,7 +33,8 @@ async fn all_verbs_share_the_callers_transaction() {
         assert_eq!(inserted.unwrap(), 20, "{transport:?}");
         let richer: Vec<Account> = rows.iter().map(|row| Account { balance: row.balance + 1, ..*row }).collect();
         assert_eq!(operations.batch_update(&richer).transport(transport).within(&mut transaction).await.unwrap(), 20);
-        let upserted = operations.batch_upsert(accounts(15..25)).transport(transport).within(&mut transaction).await.unwrap();
+        let upserted =
+            operations.batch_upsert(accounts(15..25)).transport(transport).within(&mut transaction).await.unwrap();
         assert_eq!((upserted.inserted, upserted.updated), (5, 5));
         let got = operations.batch_get(0..3).transport(transport).within(&mut transaction).await.unwrap();
         assert_eq!(got, richer[..3]);

@@ -284,15 +284,25 @@ async fn every_type_comes_back_equal() {
         let turned = [bare(1), full(2), bare(3)];
         assert_eq!(operations.batch_update(&turned).transport(transport).await.unwrap(), 3);
         assert_eq!(operations.batch_get([1i64, 2, 3]).transport(transport).await.unwrap(), turned);
-        assert_eq!(operations.batch_update(&rows).transport(transport).returning().await.unwrap(), rows, "{transport:?}");
+        assert_eq!(
+            operations.batch_update(&rows).transport(transport).returning().await.unwrap(),
+            rows,
+            "{transport:?}"
+        );
         // What is the same is seen to be the same, json without an equality included.
         let report = operations.batch_update(&rows).transport(transport).if_changed().report().await.unwrap();
         assert_eq!(report.unchanged(), 3, "{transport:?}");
         let mixture = [full(2), bare(4)];
         let report = operations.batch_upsert(&mixture).transport(transport).report().await.unwrap();
         assert_eq!(report.outcomes().unwrap(), [Outcome::Updated, Outcome::Inserted]);
-        assert_eq!(operations.batch_upsert(&mixture).transport(transport).if_changed().returning().await.unwrap(), mixture);
-        assert_eq!(operations.batch_delete([4i64, 2]).transport(transport).returning().await.unwrap(), [bare(4), full(2)]);
+        assert_eq!(
+            operations.batch_upsert(&mixture).transport(transport).if_changed().returning().await.unwrap(),
+            mixture
+        );
+        assert_eq!(
+            operations.batch_delete([4i64, 2]).transport(transport).returning().await.unwrap(),
+            [bare(4), full(2)]
+        );
         assert_eq!(operations.batch_delete([1i64, 3]).transport(transport).await.unwrap(), 2);
     }
 }
@@ -341,7 +351,7 @@ keys_of_every_type! {
     a_varchar_is_a_key: String, "varchar(10)", "abc".to_owned(), "xyz".to_owned();
     a_fixed_char_is_a_key: String, "char(3)", "abc".to_owned(), "xyz".to_owned();
     a_uuid_is_a_key: Uuid, "uuid", Uuid::from_u128(1), Uuid::from_u128(2);
-    a_date_is_a_key: NaiveDate, "date", NaiveDate::MIN.with_year(1).unwrap(), NaiveDate::default();
+    a_date_is_a_key: NaiveDate, "date", NaiveDate::from_ymd_opt(1, 1, 1).unwrap(), NaiveDate::default();
     an_instant_is_a_key: DateTime<Utc>, "timestamptz", DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + chrono::Duration::days(1);
     a_decimal_is_a_key: Decimal, "numeric", Decimal::new(15, 1), Decimal::new(-2, 0);
     a_bytea_is_a_key: Vec<u8>, "bytea", vec![0, 1], vec![];
@@ -375,7 +385,16 @@ async fn values_that_a_type_cannot_hold_are_errors_and_no_panics() {
     )
     .await;
     let operations = BatchOperations::<Odd>::new(db.pool.clone());
-    for (id, column) in [(0, "instant"), (1, "instant"), (3, "stamp"), (4, "stamp"), (5, "clock"), (6, "decimal"), (7, "decimal"), (8, "date")] {
+    for (id, column) in [
+        (0, "instant"),
+        (1, "instant"),
+        (3, "stamp"),
+        (4, "stamp"),
+        (5, "clock"),
+        (6, "decimal"),
+        (7, "decimal"),
+        (8, "date"),
+    ] {
         let error = operations.batch_get([id]).await.unwrap_err();
         assert_eq!((error.kind(), error.column()), (batchkit::ErrorKind::Decode, Some(column)), "{id}: {error}");
     }

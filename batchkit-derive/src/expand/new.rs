@@ -43,9 +43,8 @@ pub(super) fn tokens(
     let model_type = quote!(#ident #arguments);
     let write = rows::write(&quote!(#generics), &model_type, &this, &quote!(#bounds), &given, private);
     let keyed = primary.is_some_and(|key| key.fields.iter().all(|(at, _)| given.iter().any(|(given, _)| given == at)));
-    let patch = keyed.then(|| {
-        quote!(#[automatically_derived] impl #generics #private::PatchRow<#model_type> for #this #bounds {})
-    });
+    let patch = keyed
+        .then(|| quote!(#[automatically_derived] impl #generics #private::PatchRow<#model_type> for #this #bounds {}));
     quote! {
         #[doc = #doc]
         #[derive(#(#derives),*)]

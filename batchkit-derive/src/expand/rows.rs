@@ -11,10 +11,15 @@ use crate::ast::{Field, Struct};
 pub(super) fn tokens(model: &Struct<'_>, columns: &[&Field<'_>], keyed: bool, private: &TokenStream) -> TokenStream {
     let (ident, (generics, arguments, bounds)) = (&model.input.ident, model.input.generics.split_for_impl());
     let this = quote!(#ident #arguments);
-    let given: Vec<(usize, &Field<'_>)> =
-        columns.iter().enumerate().filter(|(_, field)| field.attrs.computed.is_none()).map(|(at, f)| (at, *f)).collect();
+    let given: Vec<(usize, &Field<'_>)> = columns
+        .iter()
+        .enumerate()
+        .filter(|(_, field)| field.attrs.computed.is_none())
+        .map(|(at, f)| (at, *f))
+        .collect();
     let write = write(&quote!(#generics), &this, &this, &quote!(#bounds), &given, private);
-    let patch = keyed.then(|| quote!(#[automatically_derived] impl #generics #private::PatchRow<#this> for #this #bounds {}));
+    let patch =
+        keyed.then(|| quote!(#[automatically_derived] impl #generics #private::PatchRow<#this> for #this #bounds {}));
     let read = model.attrs.write_only.is_none().then(|| {
         let fields = model.fields.iter().map(read);
         quote! {

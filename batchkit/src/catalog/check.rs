@@ -1,6 +1,6 @@
 //! Whether a model matches its table: every difference is found, not only the first.
 
-use super::table::{Table, TableColumn, TableKey};
+use super::table::{RelationKind, Table, TableColumn, TableKey};
 use crate::error::{Error, Result};
 use crate::model::{Column, ColumnKind, Model, UniqueKey};
 use crate::wire::base;
@@ -11,21 +11,30 @@ pub(crate) fn check(model: &Model, table: &Table) -> Result<()> {
     for column in model.columns {
         match table.column(column.name) {
             None => mismatches.push(format!("column {:?} (field `{}`) does not exist", column.name, column.field)),
-            Some(found) => mismatches.extend(column_mismatches(column, found)),
+            Some(found) => mismatches.extend(column_mismatches(column, found, table.kind)),
         }
     }
-    mismatches.extend(model.keys().filter_map(|key| key_mismatch(model, key, table)));
+    // Nor which of them are unique.
+    if table.kind != RelationKind::View {
+        mismatches.extend(model.keys().filter_map(|key| key_mismatch(model, key, table)));
+    }
     if mismatches.is_empty() { Ok(()) } else { Err(Error::schema(&model.display_name(), mismatches)) }
 }
 
-fn column_mismatches(column: &Column, found: &TableColumn) -> Vec<String> {
+fn column_mismatches(column: &Column, found: &TableColumn, kind: RelationKind) -> Vec<String> {
     let (name, field, rust) = (column.name, column.field, column.rust_type);
     let mut mismatches = Vec::new();
     // A field may have the domain's own type, or the type below it.
     let fitting = [&found.ty, base(&found.ty)].into_iter().find(|ty| column.accepts(ty));
     match fitting {
-        None => mismatches.push(format!("column {name:?} is {}, which field `{field}: {rust}` does not fit", found.type_sql)),
-        Some(ty) if !found.not_null && column.nullable.is_some_and(|nullable| !nullable(ty)) => {
+        None => mismatches
+            .push(format!("column {name:?} is {}, which field `{field}: {rust}` does not fit", found.type_sql)),
+        // A view does not tell which of its columns can be NULL.
+        Some(ty)
+            if !found.not_null
+                && kind != RelationKind::View
+                && column.nullable.is_some_and(|nullable| !nullable(ty)) =>
+        {
             mismatches.push(format!("column {name:?} allows NULL, but field `{field}: {rust}` is no Option"));
         }
         Some(_) => {}

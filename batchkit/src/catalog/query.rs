@@ -29,8 +29,11 @@ SELECT jsonb_build_object(
         'type_sql', format_type(a.atttypid, CASE WHEN e.base IN ('varchar'::regtype, 'bpchar'::regtype, 'bit'::regtype, 'varbit'::regtype)
                                                  THEN -1 ELSE a.atttypmod END),
         'not_null', a.attnotnull,
-        'domain', t.typtype = 'd',
-        'array', t.typcategory = 'A' AND t.typtype = 'b' AND t.typlen = -1,
+        'refuses_null', (WITH RECURSIVE below AS (
+            SELECT t.oid, t.typbasetype, t.typnotnull
+            UNION ALL SELECT b.oid, b.typbasetype, b.typnotnull FROM pg_type b JOIN below ON b.oid = below.typbasetype)
+            SELECT bool_or(typnotnull) FROM below),
+        'taken_apart', t.typcategory = 'C' OR (t.typcategory = 'A' AND t.typtype = 'b' AND t.typlen = -1),
         'modified', a.atttypmod <> -1 OR t.typtypmod <> -1,
         'identity', nullif(a.attidentity, ''),
         'generated', a.attgenerated <> '',

@@ -86,10 +86,10 @@ pub struct TableColumn {
     pub ty: Type,
     /// Whether it refuses NULL.
     pub not_null: bool,
-    /// Whether its type is a domain.
-    pub domain: bool,
-    /// Whether its type is an array.
-    pub array: bool,
+    /// Whether its type itself refuses NULL: a NOT NULL domain, or one over such a domain.
+    pub refuses_null: bool,
+    /// Whether `unnest` would take its values apart: arrays and composites.
+    pub taken_apart: bool,
     /// Whether a type modifier or the type itself can change a value that is stored (rounding, padding).
     pub modified: bool,
     /// Whether it is an identity column.

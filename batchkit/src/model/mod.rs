@@ -21,9 +21,9 @@ mod value;
 pub use column::{Column, ColumnKind, Encoding};
 pub use convert::{As, Convert};
 pub use field::{Field, FieldNames, Fields};
+pub use key::{KeyFor, KeyPart, NoKey, Unique, UniqueKey};
 #[doc(hidden)]
 pub use patch::{PatchValue, ascending, check_patch, patches};
-pub use key::{KeyFor, KeyPart, NoKey, Unique, UniqueKey};
 pub use row::{InsertRow, PatchRow, ReadRow, WriteRow};
 pub use value::{FromColumn, ToColumn};
 

@@ -47,7 +47,9 @@ pub const fn check_patch(model: &Model, positions: &[usize], encodings: &[Encodi
         assert!(!matches!(column.kind, ColumnKind::Computed), "a patch cannot set a computed column");
         let same = matches!(
             (column.encoding, encodings[at]),
-            (Encoding::Plain, Encoding::Plain) | (Encoding::Json, Encoding::Json) | (Encoding::Converted, Encoding::Converted)
+            (Encoding::Plain, Encoding::Plain)
+                | (Encoding::Json, Encoding::Json)
+                | (Encoding::Converted, Encoding::Converted)
         );
         assert!(same, "repeat the model's #[batch(json)] or #[batch(as = \"…\")] on the patch's field");
         at += 1;

@@ -91,7 +91,8 @@ impl Request<'_> {
         let result = async {
             if let Some(unique) = self.verb.unique() {
                 let rows = chunks.collect()?;
-                let dropped = find_duplicates(self.engine, &mut self.within, &target, &unique, &self.config, &rows).await?;
+                let dropped =
+                    find_duplicates(self.engine, &mut self.within, &target, &unique, &self.config, &rows).await?;
                 ledger.duplicates(&dropped);
                 chunks.leave_out(&dropped);
             }
@@ -125,6 +126,7 @@ impl Request<'_> {
             takes_copy: true,
             may_stage: true,
             rows_possible: true,
+            columns_possible: !columns.is_empty(),
             gives_columns: !columns.is_empty(),
             matchable: self.verb.matchable(self.model, &declared),
             narrow: is_narrow(&declared, &columns),
@@ -180,11 +182,15 @@ impl Target<'_> {
     fn work(&self, verb: &dyn Verb, asked: Transport, form: Form) -> Result<(Work, Choice)> {
         let table_sql = TableSql::known(self.model, self.table);
         let given_names: Vec<&str> = self.columns.iter().map(|&c| self.model.columns[c].name).collect();
+        let given = |name: &str| given_names.contains(&name);
+        let rows_possible = self.table.columns.iter().all(|column| !column.refuses_null || given(&column.name));
+        let layout = sql::columns_layout(&table_sql, self.columns);
         let facts = Facts {
             plain_insert: verb.plain_insert(),
             takes_copy: self.table.takes_copy(),
             may_stage: self.table.rights.temp,
-            rows_possible: self.table.columns.iter().all(|c| !c.domain || given_names.contains(&c.name.as_str())),
+            rows_possible,
+            columns_possible: !self.columns.is_empty() && (rows_possible || layout.whole.is_empty()),
             gives_columns: !self.columns.is_empty(),
             matchable: verb.matchable(self.model, &table_sql),
             narrow: is_narrow(&table_sql, self.columns),
@@ -202,7 +208,9 @@ impl Target<'_> {
             Transport::Copy if choice.into_target => Carrier::CopyInto,
             Transport::Copy => Carrier::Stage { create: sql::stage_create(table_sql, self.columns) },
             Transport::UnnestColumns => self.columns_carrier(table_sql, self.columns),
-            Transport::Single if !rows_possible => Carrier::Single(Box::new(self.columns_carrier(table_sql, self.columns))),
+            Transport::Single if !rows_possible => {
+                Carrier::Single(Box::new(self.columns_carrier(table_sql, self.columns)))
+            }
             Transport::Single => Carrier::Single(Box::new(Carrier::Rows(self.row_type(self.columns)))),
             Transport::UnnestRows | Transport::Auto => Carrier::Rows(self.row_type(self.columns)),
         }
@@ -213,15 +221,13 @@ impl Target<'_> {
         let layout = sql::columns_layout(table_sql, given);
         let oid = |c: usize| self.table.column(self.model.columns[c].name).map_or(0, |found| found.type_oid);
         let single = layout.single.iter().map(|&c| (self.field(c), oid(c))).collect();
-        let arrays = (!layout.arrays.is_empty()).then(|| self.row_type(&layout.arrays));
-        Carrier::Columns { single, arrays }
+        let whole = (!layout.whole.is_empty()).then(|| self.row_type(&layout.whole));
+        Carrier::Columns { single, whole }
     }
 
     /// The table's row type with the columns of `given` filled in.
     fn row_type(&self, given: &[usize]) -> RowType {
-        let field_of = |name: &str| {
-            given.iter().find(|&&c| self.model.columns[c].name == name).map(|&c| self.field(c))
-        };
+        let field_of = |name: &str| given.iter().find(|&&c| self.model.columns[c].name == name).map(|&c| self.field(c));
         let columns = self.table.columns.iter().map(|column| (column.type_oid, field_of(&column.name))).collect();
         RowType { oid: self.table.row_type, columns }
     }
@@ -233,7 +239,7 @@ impl Target<'_> {
 }
 
 fn is_narrow(table: &TableSql, columns: &[usize]) -> bool {
-    columns.len() * 2 <= table.row_type.len() && columns.iter().all(|&c| !table.columns[c].array)
+    columns.len() * 2 <= table.row_type.len() && columns.iter().all(|&c| !table.columns[c].taken_apart)
 }
 
 /// The FROM item of a transport.
@@ -272,7 +278,12 @@ async fn find_duplicates(
 fn refuse_null_keys(target: &Target<'_>, rows: &EncodedRows, fields: &[usize]) -> Result<()> {
     for &field in fields {
         let column = &target.model.columns[target.columns[field]];
-        if target.table.keys.iter().any(|key| key.nulls_not_distinct && key.columns.iter().flatten().any(|c| c == column.name)) {
+        if target
+            .table
+            .keys
+            .iter()
+            .any(|key| key.nulls_not_distinct && key.columns.iter().flatten().any(|c| c == column.name))
+        {
             continue;
         }
         if let Some(row) = (0..rows.len()).find(|&row| rows.row(row).nth(field).flatten().is_none()) {
@@ -321,7 +332,9 @@ impl RunChunk for InPool {
     async fn run(&mut self, chunk: &Chunk) -> Result<ChunkAnswer> {
         let (pool, work, rows) = (self.pool.clone(), Arc::clone(&self.work), chunk.rows.clone());
         let task = tokio::spawn(async move { run_chunk(Session::open(&pool, None).await?, &work, &rows).await });
-        task.await.unwrap_or_else(|stopped| Err(Error::new(ErrorKind::Connection, format!("the chunk's task ended: {stopped}"))))
+        task.await.unwrap_or_else(|stopped| {
+            Err(Error::new(ErrorKind::Connection, format!("the chunk's task ended: {stopped}")))
+        })
     }
 }
 
@@ -339,4 +352,3 @@ impl RunChunk for InCaller<'_> {
         run_chunk(session, &self.work, &chunk.rows).await
     }
 }
-

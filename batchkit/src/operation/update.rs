@@ -84,8 +84,7 @@ impl Verb for Update {
     }
 
     fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _single: bool, form: Form) -> String {
-        let update =
-            sql::Update { given: &self.columns, key: &self.key, set: &self.set, if_changed: self.if_changed };
+        let update = sql::Update { given: &self.columns, key: &self.key, set: &self.set, if_changed: self.if_changed };
         sql::update(table, source.unwrap_or(Source::Rows), &update, form)
     }
 

@@ -15,6 +15,8 @@ pub(crate) struct Facts {
     pub(crate) may_stage: bool,
     /// Whether an array of the table's row type can carry the rows (no column that is not given refuses NULL).
     pub(crate) rows_possible: bool,
+    /// Whether one array per column can carry the rows.
+    pub(crate) columns_possible: bool,
     /// Whether the rows have columns at all.
     pub(crate) gives_columns: bool,
     /// Whether answered rows find their input (by a key that is given or drawn beforehand).
@@ -36,32 +38,46 @@ pub(crate) struct Choice {
     pub(crate) reason: &'static str,
 }
 
+/// Why an array of the table's row type cannot be used.
+const REFUSES_NULL: &str = "a column that the rows do not give has a domain type that refuses NULL";
+
 /// Chooses how rows travel. A transport that was asked for is used or refused, never replaced.
 pub(crate) fn choose(asked: Transport, facts: &Facts) -> Result<Choice> {
-    let unnest_columns = facts.gives_columns;
     let into_target = facts.plain_insert && facts.form == Form::Count && facts.takes_copy && facts.gives_columns;
-    let chosen = |transport, reason| Ok(Choice { transport, into_target: into_target && transport == Transport::Copy, reason });
-    let refused = |why: &str| Err(Error::new(ErrorKind::Config, format!("the transport cannot be used here: {why}")));
+    let stage = facts.may_stage && facts.gives_columns;
     let unmatchable = facts.form != Form::Count && !facts.matchable;
+    let single = facts.rows_possible || facts.columns_possible;
+    let chosen =
+        |transport, reason| Ok(Choice { transport, into_target: into_target && transport == Transport::Copy, reason });
+    let asked_for = |possible: bool, why: &str| match possible {
+        true => chosen(asked, "it was asked for"),
+        false => Err(Error::new(ErrorKind::Config, format!("the transport cannot be used here: {why}"))),
+    };
     match asked {
-        Transport::Single => chosen(Transport::Single, "it was asked for"),
-        _ if unmatchable && asked != Transport::Auto => {
-            refused("no key is given or drawn beforehand by which the returned rows would find their input")
+        Transport::Single => asked_for(single, REFUSES_NULL),
+        Transport::Copy | Transport::UnnestRows | Transport::UnnestColumns if unmatchable => {
+            asked_for(false, "no key is given or drawn beforehand by which the returned rows would find their input")
         }
-        Transport::Copy if into_target || (facts.may_stage && facts.gives_columns) => chosen(Transport::Copy, "it was asked for"),
-        Transport::Copy => refused("the current user may not make temporary tables, or the rows have no columns"),
-        Transport::UnnestRows if facts.rows_possible => chosen(Transport::UnnestRows, "it was asked for"),
-        Transport::UnnestRows => refused("a column that the rows do not give has a domain type, which may refuse NULL"),
-        Transport::UnnestColumns if unnest_columns => chosen(Transport::UnnestColumns, "it was asked for"),
-        Transport::UnnestColumns => refused("the rows have no columns"),
-        Transport::Auto if unmatchable => {
-            chosen(Transport::Single, "returned rows could find their input in no other way: no key is given or drawn beforehand")
+        Transport::Copy => asked_for(
+            into_target || stage,
+            "the current user may not make temporary tables, or the rows have no columns",
+        ),
+        Transport::UnnestRows => asked_for(facts.rows_possible, REFUSES_NULL),
+        Transport::UnnestColumns if !facts.gives_columns => asked_for(false, "the rows have no columns"),
+        Transport::UnnestColumns => asked_for(facts.columns_possible, REFUSES_NULL),
+        Transport::Auto if unmatchable => chosen(
+            Transport::Single,
+            "returned rows could find their input in no other way: no key is given or drawn beforehand",
+        ),
+        Transport::Auto if into_target => {
+            chosen(Transport::Copy, "nothing has to come back, so COPY writes into the target")
         }
-        Transport::Auto if into_target => chosen(Transport::Copy, "nothing has to come back, so COPY writes into the target"),
-        Transport::Auto if facts.narrow && unnest_columns => {
+        Transport::Auto if facts.narrow && facts.columns_possible => {
             chosen(Transport::UnnestColumns, "the rows give few of the table's columns")
         }
         Transport::Auto if facts.rows_possible => chosen(Transport::UnnestRows, "one parameter carries whole rows"),
-        Transport::Auto => chosen(Transport::UnnestColumns, "a column that is not given has a domain type, which may refuse NULL"),
+        Transport::Auto if facts.columns_possible => chosen(Transport::UnnestColumns, REFUSES_NULL),
+        Transport::Auto if stage => chosen(Transport::Copy, REFUSES_NULL),
+        Transport::Auto => asked_for(false, REFUSES_NULL),
     }
 }

@@ -114,9 +114,9 @@ fn read_counts(reading: Reading, rows: usize, answer: &EncodedRows, tag: u64) ->
         }
     };
     let rows = u64::try_from(rows).unwrap_or(u64::MAX);
-    let others = rows.checked_sub(counts.total()).ok_or_else(|| {
-        unaccounted(&format!("{} rows were written for {rows} rows of input", counts.total()))
-    })?;
+    let others = rows
+        .checked_sub(counts.total())
+        .ok_or_else(|| unaccounted(&format!("{} rows were written for {rows} rows of input", counts.total())))?;
     counts.add(rest, others);
     Ok(counts)
 }
@@ -131,7 +131,9 @@ fn read_outcomes(work: &Work, rows: usize, answer: EncodedRows) -> Result<Vec<(O
         let letter = fields.next().flatten().and_then(|bytes| bytes.first().copied());
         let slot = ordinal.and_then(|position| outcomes.get_mut(position));
         let (Some(slot), Some(letter)) = (slot, letter) else {
-            return Err(unaccounted("a row was written that belongs to no row of input: does a trigger change its key?"));
+            return Err(unaccounted(
+                "a row was written that belongs to no row of input: does a trigger change its key?",
+            ));
         };
         if slot.is_some() {
             return Err(unaccounted("two stored rows belong to one row of input: the key is not unique"));

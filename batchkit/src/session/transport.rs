@@ -16,12 +16,12 @@ pub(crate) enum Carrier {
     CopyInto,
     /// One parameter: an array of the table's row type.
     Rows(RowType),
-    /// One array parameter per column; array columns go in one more, of the table's row type.
+    /// One array parameter per column; arrays and composites go in one more, of the table's row type.
     Columns {
         /// The fields of the encoded rows that have a parameter of their own, with their types' OIDs.
         single: Vec<(usize, Oid)>,
-        /// The row type that carries the array columns.
-        arrays: Option<RowType>,
+        /// The row type that carries the columns that `unnest` would take apart.
+        whole: Option<RowType>,
     },
     /// COPY into a temporary table, which the statement reads.
     Stage {
@@ -61,17 +61,22 @@ impl Carrier {
     }
 
     /// Sends one statement's rows; the rows of the answer, and the number in the command's tag.
-    pub(crate) async fn send(&self, session: &mut Session<'_>, sql: &str, rows: &EncodedRows) -> Result<(EncodedRows, u64)> {
+    pub(crate) async fn send(
+        &self,
+        session: &mut Session<'_>,
+        sql: &str,
+        rows: &EncodedRows,
+    ) -> Result<(EncodedRows, u64)> {
         match self {
             Carrier::CopyInto => Ok((EncodedRows::default(), session.copy_in(sql, rows.bytes().clone()).await?)),
             Carrier::Rows(row_type) => {
                 refuse_giant(rows)?;
                 run(session, sql, vec![row_array(rows, row_type)]).await
             }
-            Carrier::Columns { single, arrays } => {
+            Carrier::Columns { single, whole } => {
                 refuse_giant(rows)?;
                 let mut parameters = column_arrays(rows, single);
-                parameters.extend(arrays.as_ref().map(|row_type| row_array(rows, row_type)));
+                parameters.extend(whole.as_ref().map(|row_type| row_array(rows, row_type)));
                 run(session, sql, parameters).await
             }
             Carrier::Stage { create } => {

@@ -1,8 +1,8 @@
 //! Which input rows have the same key, by the server's own equality.
 
+use super::list;
 use super::source::Source;
 use super::table::TableSql;
-use super::list;
 
 /// The text that answers, for each row whose key another row has too, its ordinal and the first such
 /// row's. Rows with a NULL in the key equal none.

@@ -54,9 +54,7 @@ pub(crate) fn insert(table: &TableSql, source: Source, verb: &Insert<'_>, form: 
 /// Draws the key's own values beside the rows first, so that each returned row finds its input by key.
 fn accounted(table: &TableSql, from: &str, given: &[usize], key: &[usize], conflict: &str, form: Form) -> String {
     let drawn: Vec<usize> = key.iter().copied().filter(|c| !given.contains(c)).collect();
-    let draw = list(&drawn, "", |&c| {
-        format!(", {} AS c{c}", table.columns[c].default.as_deref().unwrap_or("NULL"))
-    });
+    let draw = list(&drawn, "", |&c| format!(", {} AS c{c}", table.columns[c].default.as_deref().unwrap_or("NULL")));
     let all: Vec<usize> = given.iter().copied().chain(drawn.iter().copied()).collect();
     let returned_key = list(key, ", ", |&c| format!("t.{} AS k{c}", table.columns[c].name));
     let returned = returned_columns(table, form, "t");

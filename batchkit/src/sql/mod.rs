@@ -75,7 +75,9 @@ fn answer_columns(table: &TableSql, form: Form, of: &str) -> String {
 /// `, t."a" AS r0, …`: the stored row's columns where a statement returns them, or nothing.
 fn returned_columns(table: &TableSql, form: Form, of: &str) -> String {
     match form {
-        Form::Rows => list(table.columns.iter().enumerate(), "", |(c, column)| format!(", {of}.{} AS r{c}", column.name)),
+        Form::Rows => {
+            list(table.columns.iter().enumerate(), "", |(c, column)| format!(", {of}.{} AS r{c}", column.name))
+        }
         _ => String::new(),
     }
 }
@@ -83,9 +85,12 @@ fn returned_columns(table: &TableSql, form: Form, of: &str) -> String {
 /// `"a" = s.c0, "b" = now()`: the assignments of an update.
 fn assignments(table: &TableSql, set: &[usize], value: impl Fn(usize) -> String) -> String {
     let given = set.iter().map(|&c| format!("{} = {}", table.columns[c].name, value(c)));
-    let by_expression = table.columns.iter().enumerate().filter(|(c, _)| !set.contains(c)).filter_map(|(_, column)| {
-        column.on_update.map(|expression| format!("{} = ({expression})", column.name))
-    });
+    let by_expression = table
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(c, _)| !set.contains(c))
+        .filter_map(|(_, column)| column.on_update.map(|expression| format!("{} = ({expression})", column.name)));
     given.chain(by_expression).collect::<Vec<_>>().join(", ")
 }
 

@@ -23,15 +23,15 @@ const STAGE: &str = "pg_temp.batchkit_stage";
 pub(crate) struct ColumnsLayout {
     /// The columns with a parameter of their own, in the order of the parameters.
     pub(crate) single: Vec<usize>,
-    /// The columns of array types. They would be flattened, so one more parameter, an array of the table's
-    /// row type, carries them.
-    pub(crate) arrays: Vec<usize>,
+    /// The columns of array and composite types. `unnest` would take their values apart, so one more
+    /// parameter, an array of the table's row type, carries them.
+    pub(crate) whole: Vec<usize>,
 }
 
 /// Divides the given columns over the parameters of [`Source::Columns`].
 pub(crate) fn columns_layout(table: &TableSql, given: &[usize]) -> ColumnsLayout {
-    let (arrays, single) = given.iter().partition(|&&c| table.columns[c].array);
-    ColumnsLayout { single, arrays }
+    let (whole, single) = given.iter().partition(|&&c| table.columns[c].taken_apart);
+    ColumnsLayout { single, whole }
 }
 
 impl Source {
@@ -43,11 +43,12 @@ impl Source {
             }
             Source::Columns => {
                 let layout = columns_layout(table, given);
-                let mut parameters: Vec<String> = layout.single.iter().map(|&c| table.columns[c].type_sql.clone()).collect();
+                let mut parameters: Vec<String> =
+                    layout.single.iter().map(|&c| table.columns[c].type_sql.clone()).collect();
                 let mut aliases: Vec<String> = layout.single.iter().map(|c| format!("c{c}")).collect();
-                if !layout.arrays.is_empty() {
+                if !layout.whole.is_empty() {
                     parameters.push(table.name.clone());
-                    aliases.push(row_aliases(table, &layout.arrays));
+                    aliases.push(row_aliases(table, &layout.whole));
                 }
                 let parameters = list(parameters.iter().enumerate(), ", ", |(n, ty)| format!("${}::{ty}[]", n + 1));
                 let unnest = format!("unnest({parameters}) WITH ORDINALITY AS s({}, o)", aliases.join(", "));
@@ -83,7 +84,10 @@ fn row_aliases(table: &TableSql, given: &[usize]) -> String {
 pub(crate) fn stage_create(table: &TableSql, given: &[usize]) -> String {
     let columns = list(given, "", |&c| format!("t.{} AS c{c}, ", table.columns[c].name));
     let stage = quote("batchkit_stage");
-    format!("CREATE TEMP TABLE {stage} ON COMMIT DROP AS SELECT {columns}NULL::int8 AS o FROM {} AS t WITH NO DATA", table.name)
+    format!(
+        "CREATE TEMP TABLE {stage} ON COMMIT DROP AS SELECT {columns}NULL::int8 AS o FROM {} AS t WITH NO DATA",
+        table.name
+    )
 }
 
 /// Fills the staging table.

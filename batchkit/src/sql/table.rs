@@ -30,8 +30,8 @@ pub(crate) struct ColumnSql {
     pub(crate) name: String,
     /// The type to cast a parameter's elements to.
     pub(crate) type_sql: String,
-    /// Whether the type is an array, which an array of elements would flatten.
-    pub(crate) array: bool,
+    /// Whether `unnest` would take the column's values apart: arrays and composites.
+    pub(crate) taken_apart: bool,
     /// Whether the type has an equality.
     pub(crate) comparable: bool,
     /// The column's own collation.
@@ -52,7 +52,7 @@ impl TableSql {
             Some(ColumnSql {
                 name: quote(column.name),
                 type_sql: found.type_sql.clone(),
-                array: found.array,
+                taken_apart: found.taken_apart,
                 comparable: is_comparable(&found.ty),
                 collation: found.collation.clone(),
                 default: found.default.clone().filter(|_| found.default_allowed),
@@ -75,15 +75,24 @@ impl TableSql {
     pub(crate) fn declared(model: &Model) -> Result<Self> {
         let columns = model.columns.iter().map(|column| {
             let fitting = PREFERRED.iter().find(|ty| column.accepts(ty));
-            let type_sql = column.pg_type.map(str::to_owned).or_else(|| fitting.map(|ty| type_text(ty))).ok_or_else(|| {
-                let what = format!("field `{}` has no type known without a server: say #[batch(pg_type = \"…\")]", column.field);
-                Error::new(ErrorKind::Schema, what).in_table(model.display_name()).in_column(column.name)
-            })?;
-            let default = matches!(column.kind, crate::model::ColumnKind::Auto)
-                .then(|| format!("nextval(pg_get_serial_sequence('{}', '{}'))", table_name(model), column.name.replace('\'', "''")));
+            let type_sql =
+                column.pg_type.map(str::to_owned).or_else(|| fitting.map(|ty| type_text(ty))).ok_or_else(|| {
+                    let what = format!(
+                        "field `{}` has no type known without a server: say #[batch(pg_type = \"…\")]",
+                        column.field
+                    );
+                    Error::new(ErrorKind::Schema, what).in_table(model.display_name()).in_column(column.name)
+                })?;
+            let default = matches!(column.kind, crate::model::ColumnKind::Auto).then(|| {
+                format!(
+                    "nextval(pg_get_serial_sequence('{}', '{}'))",
+                    table_name(model),
+                    column.name.replace('\'', "''")
+                )
+            });
             Ok(ColumnSql {
                 name: quote(column.name),
-                array: type_sql.ends_with("[]"),
+                taken_apart: type_sql.ends_with("[]"),
                 comparable: fitting.is_none_or(|ty| is_comparable(ty)),
                 type_sql,
                 collation: None,
@@ -104,12 +113,42 @@ impl TableSql {
 
 /// Types that a field may fit, the likeliest first: the one that is meant when no server is asked.
 const PREFERRED: &[&Type] = &[
-    &Type::BOOL, &Type::INT2, &Type::INT4, &Type::INT8, &Type::FLOAT4, &Type::FLOAT8, &Type::TEXT, &Type::BYTEA,
-    &Type::TIMESTAMPTZ, &Type::TIMESTAMP, &Type::DATE, &Type::TIME, &Type::UUID, &Type::NUMERIC, &Type::JSONB,
-    &Type::INTERVAL, &Type::INET, &Type::OID, &Type::CHAR, &Type::BOOL_ARRAY, &Type::INT2_ARRAY, &Type::INT4_ARRAY,
-    &Type::INT8_ARRAY, &Type::FLOAT4_ARRAY, &Type::FLOAT8_ARRAY, &Type::TEXT_ARRAY, &Type::BYTEA_ARRAY,
-    &Type::TIMESTAMPTZ_ARRAY, &Type::TIMESTAMP_ARRAY, &Type::DATE_ARRAY, &Type::TIME_ARRAY, &Type::UUID_ARRAY,
-    &Type::NUMERIC_ARRAY, &Type::JSONB_ARRAY, &Type::OID_ARRAY, &Type::CHAR_ARRAY,
+    &Type::BOOL,
+    &Type::INT2,
+    &Type::INT4,
+    &Type::INT8,
+    &Type::FLOAT4,
+    &Type::FLOAT8,
+    &Type::TEXT,
+    &Type::BYTEA,
+    &Type::TIMESTAMPTZ,
+    &Type::TIMESTAMP,
+    &Type::DATE,
+    &Type::TIME,
+    &Type::UUID,
+    &Type::NUMERIC,
+    &Type::JSONB,
+    &Type::INTERVAL,
+    &Type::INET,
+    &Type::OID,
+    &Type::CHAR,
+    &Type::BOOL_ARRAY,
+    &Type::INT2_ARRAY,
+    &Type::INT4_ARRAY,
+    &Type::INT8_ARRAY,
+    &Type::FLOAT4_ARRAY,
+    &Type::FLOAT8_ARRAY,
+    &Type::TEXT_ARRAY,
+    &Type::BYTEA_ARRAY,
+    &Type::TIMESTAMPTZ_ARRAY,
+    &Type::TIMESTAMP_ARRAY,
+    &Type::DATE_ARRAY,
+    &Type::TIME_ARRAY,
+    &Type::UUID_ARRAY,
+    &Type::NUMERIC_ARRAY,
+    &Type::JSONB_ARRAY,
+    &Type::OID_ARRAY,
+    &Type::CHAR_ARRAY,
 ];
 
 fn type_text(ty: &Type) -> String {

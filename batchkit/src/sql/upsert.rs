@@ -3,7 +3,9 @@
 use super::insert::{into, values};
 use super::source::Source;
 use super::table::TableSql;
-use super::{Form, answer_columns, assignments, differs, key_equals, letter, list, returned_columns, unchanged_without_row};
+use super::{
+    Form, answer_columns, assignments, differs, key_equals, letter, list, returned_columns, unchanged_without_row,
+};
 use crate::report::Outcome;
 
 /// An upsert.
@@ -56,7 +58,9 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
     let matches = list(verb.target, " AND ", |c| format!("d.k{c} = s.c{c}"));
     if form == Form::Count {
         let joined = if table.hides_xmax { format!(" JOIN s ON {matches}") } else { String::new() };
-        return format!("{done} SELECT count(*) FILTER (WHERE {inserted}), count(*) FILTER (WHERE NOT {inserted}) FROM d{joined}");
+        return format!(
+            "{done} SELECT count(*) FILTER (WHERE {inserted}), count(*) FILTER (WHERE NOT {inserted}) FROM d{joined}"
+        );
     }
     // What neither was inserted nor updated was left alone where that is allowed, else dropped by a trigger.
     let may_stay = verb.if_changed || set.is_empty();
@@ -65,7 +69,11 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
         (Form::Rows, true) => {
             // A rival's row may be too new for this statement to see.
             let seen = &table.columns[verb.target[0]].name;
-            format!("CASE WHEN t.{seen} IS NULL THEN {} ELSE {} END", unchanged_without_row(), letter(Outcome::Unchanged))
+            format!(
+                "CASE WHEN t.{seen} IS NULL THEN {} ELSE {} END",
+                unchanged_without_row(),
+                letter(Outcome::Unchanged)
+            )
         }
         (_, true) => letter(Outcome::Unchanged),
     };

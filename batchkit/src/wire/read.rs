@@ -36,9 +36,7 @@ impl<'a> RowReader<'a> {
             Some(value) if is_exceptional(ty, value) => decode_guarded(ty, value),
             _ => T::read(ty, raw).ok(),
         };
-        result.ok_or_else(|| {
-            fault(if raw.is_none() { ReadReason::Null } else { ReadReason::Unrepresentable })
-        })
+        result.ok_or_else(|| fault(if raw.is_none() { ReadReason::Null } else { ReadReason::Unrepresentable }))
     }
 
     /// Reads the next field from JSON; SQL NULL is read as JSON's `null`.
