@@ -1,7 +1,7 @@
 //! The derive macros of batchkit: use them through `batchkit` itself.
 //!
-//! A derive reads in three steps: the attributes and the struct as understood ([`ast`]), the rules that
-//! span several of them ([`valid`]), and the tokens ([`expand`]). All mistakes of a struct are told at once,
+//! A derive reads in three steps: the attributes and the struct as understood (`ast`), the rules that
+//! span several of them (`valid`), and the tokens (`expand`). All mistakes of a struct are told at once,
 //! each at the user's own tokens.
 
 mod ast;
@@ -46,7 +46,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `as = "i64"` | the field is stored as another type, by `TryFrom` both ways |
 ///
 /// Type parameters are refused; lifetimes need `write_only`.
-#[proc_macro_derive(BatchModel, attributes(batch))]
+#[proc_macro_derive(BatchModel, attributes(batch, serde))]
 pub fn batch_model(input: TokenStream) -> TokenStream {
     expand::model(&parse_macro_input!(input as DeriveInput)).into()
 }

@@ -84,7 +84,7 @@ impl Error {
     }
 
     pub(crate) fn invalid_row(row: usize, column: &str, fault: Fault) -> Self {
-        Error::new(ErrorKind::InvalidRow, fault.to_string()).in_column(column).of_rows([row..row + 1])
+        Error::new(ErrorKind::InvalidRow, fault.to_string()).in_column(column).of_row(row)
     }
 
     pub(crate) fn in_table(mut self, table: impl Into<String>) -> Self {
@@ -102,6 +102,10 @@ impl Error {
             self.0.rows.extend(rows);
         }
         self
+    }
+
+    pub(crate) fn of_row(self, row: usize) -> Self {
+        self.of_rows(std::iter::once(row..row + 1))
     }
 
     pub(crate) fn in_chunk(mut self, chunk: usize) -> Self {

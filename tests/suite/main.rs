@@ -1,5 +1,9 @@
 //! The contract of batchkit, on a real PostgreSQL: one server for the whole binary, a database per test.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails here has failed")]
+#![allow(clippy::single_range_in_vec_init, reason = "rows are told as ranges, also one")]
+#![allow(clippy::needless_borrows_for_generic_args, reason = "references are a form that is tested")]
+
 mod common;
 
 mod contract;

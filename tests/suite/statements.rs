@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{Manager, Pool};
 
 #[derive(Debug, Clone, BatchModel)]
+#[allow(dead_code, reason = "no row is ever read")]
 #[batch(table = "products", schema = "shop", new = "NewProduct")]
 struct Product {
     #[batch(key, auto)]

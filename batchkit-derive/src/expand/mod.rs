@@ -24,7 +24,9 @@ pub(crate) fn model(input: &DeriveInput) -> TokenStream {
         None => model::tokens(&parsed),
         Some(errors) => {
             // A model without columns, so that one mistake does not make a dozen of errors.
-            let stub = model::stub(&parsed);
+            let generic =
+                input.generics.type_params().next().is_some() || input.generics.const_params().next().is_some();
+            let stub = (!generic).then(|| model::stub(&parsed));
             quote!(#errors #stub)
         }
     }

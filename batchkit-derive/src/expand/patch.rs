@@ -30,12 +30,15 @@ pub(super) fn tokens(patch: &Struct<'_>) -> TokenStream {
         };
         quote!(if __column == __POSITIONS[#at] { #check return #put; })
     });
+    let check = quote_spanned! {ident.span()=>
+        const _: () = #private::check_patch(
+            <#model as #private::BatchModel>::MODEL, &__POSITIONS, &[#(#encodings),*],
+        );
+    };
     quote! {
         const _: () = {
             const __POSITIONS: [usize; #count] = [#(#positions),*];
-            const _: () = #private::check_patch(
-                <#model as #private::BatchModel>::MODEL, &__POSITIONS, &[#(#encodings),*],
-            );
+            #check
 
             #[automatically_derived]
             impl #generics #private::WriteRow<#model> for #ident #arguments #bounds {

@@ -5,7 +5,7 @@ mod query;
 mod table;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use check::{check, refuse_incomplete};
 pub use table::{CheckConstraint, ForeignKey, Identity, RelationKind, Rights, Table, TableColumn, TableKey, Trigger};
@@ -14,10 +14,13 @@ use crate::error::Result;
 use crate::model::Model;
 use crate::session::Session;
 
-/// The tables that were asked about, by schema and name as the models write them.
+/// Tables by schema and name, as the models write them.
+type Tables = HashMap<(Option<&'static str>, &'static str), Arc<Table>>;
+
+/// The tables that were asked about.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
-    tables: Mutex<HashMap<(Option<&'static str>, &'static str), Arc<Table>>>,
+    tables: Mutex<Tables>,
 }
 
 impl Catalog {
@@ -41,7 +44,7 @@ impl Catalog {
         self.lock().clear();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Option<&'static str>, &'static str), Arc<Table>>> {
+    fn lock(&self) -> MutexGuard<'_, Tables> {
         // A map of finished entries is whole even if another thread panicked while it held the lock.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }

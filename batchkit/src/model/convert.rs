@@ -38,6 +38,7 @@ pub trait Convert<U, Via>: Sized {
     fn from_stored(stored: Self::Stored) -> Option<Self>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, U> Convert<U, Itself> for T
 where
     T: Clone + TryInto<U> + TryFrom<U>,
@@ -54,6 +55,7 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, U> Convert<U, InOption> for Option<T>
 where
     T: Clone + TryInto<U> + TryFrom<U>,
@@ -70,6 +72,7 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, U> Convert<U, InVec> for Vec<T>
 where
     T: Clone + TryInto<U> + TryFrom<U>,

@@ -24,9 +24,7 @@ impl Answered {
         let Answered { rows, types, .. } = self;
         rows.into_iter().enumerate().map(move |(position, row)| match row {
             None => Ok(None),
-            Some(row) => {
-                decode(row.fields(), &types).map(Some).map_err(|error| error.of_rows([position..position + 1]))
-            }
+            Some(row) => decode(row.fields(), &types).map(Some).map_err(|error| error.of_row(position)),
         })
     }
 }

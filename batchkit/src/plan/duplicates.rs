@@ -121,6 +121,6 @@ mod tests {
         assert_eq!(kept(DuplicatePolicy::FirstWins), [0, 1, 5]);
         assert_eq!(kept(DuplicatePolicy::LastWins), [3, 4, 5]);
         let error = resolve(DuplicatePolicy::Error, 6, PAIRS.to_vec()).unwrap_err();
-        assert_eq!((error.kind(), error.rows()), (ErrorKind::DuplicateKey, [0..5].as_slice()));
+        assert_eq!((error.kind(), error.rows()), (ErrorKind::DuplicateKey, std::slice::from_ref(&(0..5))));
     }
 }

@@ -199,10 +199,11 @@ impl<'a> Session<'a> {
 
     /// Runs a statement of constant text without parameters, or with none to answer.
     pub(crate) async fn execute(&mut self, sql: &str) -> Result<()> {
-        Ok(match self {
+        match self {
             Session::Pooled(pooled) => pooled.client()?.batch_execute(sql).await?,
             Session::Caller(savepoint) => savepoint.batch_execute(sql).await?,
-        })
+        }
+        Ok(())
     }
 
     /// Sends rows through binary COPY; answers their number.

@@ -7,7 +7,7 @@ use crate::report::Outcome;
 
 /// The text of a delete of the rows whose `key` the input names.
 pub(crate) fn delete(table: &TableSql, source: Source, key: &[usize], form: Form) -> String {
-    let from = source.from_item(table, key);
+    let from = source.relation(table, key);
     let matches = key_equals(table, key, "t", "s");
     if form == Form::Count {
         return format!("DELETE FROM {} AS t USING {from} WHERE {matches}", table.name);

@@ -7,7 +7,7 @@ use super::table::TableSql;
 /// The text that answers, for each row whose key another row has too, its ordinal and the first such
 /// row's. Rows with a NULL in the key equal none.
 pub(crate) fn duplicates(table: &TableSql, source: Source, key: &[usize]) -> String {
-    let from = source.from_item(table, key);
+    let from = source.relation(table, key);
     let same = list(key, ", ", |c| format!("s.c{c}"));
     let given = list(key, " AND ", |c| format!("s.c{c} IS NOT NULL"));
     format!(

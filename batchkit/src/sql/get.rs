@@ -7,7 +7,7 @@ use crate::report::Outcome;
 
 /// The text of a read of the rows whose `key` the input names.
 pub(crate) fn get(table: &TableSql, source: Source, key: &[usize], form: Form) -> String {
-    let from = source.from_item(table, key);
+    let from = source.relation(table, key);
     let matches = key_equals(table, key, "t", "s");
     let columns = match form {
         Form::Rows => list(&table.columns, "", |column| format!(", t.{}", column.name)),

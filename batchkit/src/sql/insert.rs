@@ -27,7 +27,7 @@ pub(crate) struct Insert<'a> {
 
 /// The text of an insert.
 pub(crate) fn insert(table: &TableSql, source: Source, verb: &Insert<'_>, form: Form) -> String {
-    let from = source.from_item(table, verb.given);
+    let from = source.relation(table, verb.given);
     let conflict = match verb.on_conflict {
         OnConflict::Fail => "",
         OnConflict::Ignore => " ON CONFLICT DO NOTHING",

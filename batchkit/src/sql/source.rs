@@ -36,7 +36,7 @@ pub(crate) fn columns_layout(table: &TableSql, given: &[usize]) -> ColumnsLayout
 
 impl Source {
     /// The FROM item, with its alias `s`.
-    pub(super) fn from_item(self, table: &TableSql, given: &[usize]) -> String {
+    pub(super) fn relation(self, table: &TableSql, given: &[usize]) -> String {
         match self {
             Source::Rows => {
                 format!("unnest($1::{}[]) WITH ORDINALITY AS s({}, o)", table.name, row_aliases(table, given))

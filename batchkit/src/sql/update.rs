@@ -20,7 +20,7 @@ pub(crate) struct Update<'a> {
 
 /// The text of an update. An update that only leaves rows alone is always asked for its outcomes.
 pub(crate) fn update(table: &TableSql, source: Source, verb: &Update<'_>, form: Form) -> String {
-    let from = source.from_item(table, verb.given);
+    let from = source.relation(table, verb.given);
     let value = |c: usize| format!("s.c{c}");
     let set = assignments(table, verb.set, value);
     let matches = key_equals(table, verb.key, "t", "s");

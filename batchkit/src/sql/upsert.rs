@@ -23,7 +23,7 @@ pub(crate) struct Upsert<'a> {
 
 /// The text of an upsert. Its counting form answers one row: how many were inserted, how many updated.
 pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: Form) -> String {
-    let from = source.from_item(table, verb.given);
+    let from = source.relation(table, verb.given);
     let excluded = |c: usize| format!("EXCLUDED.{}", table.columns[c].name);
     let set = assignments(table, verb.set, excluded);
     let target = list(verb.target, ", ", |&c| table.columns[c].name.clone());

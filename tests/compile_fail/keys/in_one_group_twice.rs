@@ -1,0 +1,12 @@
+use batchkit::BatchModel;
+
+#[derive(BatchModel)]
+#[batch(table = "products")]
+struct Product {
+    #[batch(key)]
+    id: i64,
+    #[batch(unique = "g", unique = "g")]
+    a: i64,
+}
+
+fn main() {}

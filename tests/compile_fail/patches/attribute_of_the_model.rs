@@ -1,0 +1,22 @@
+use batchkit::{BatchModel, BatchPatch};
+
+#[derive(BatchModel)]
+#[batch(table = "products")]
+struct Product {
+    #[batch(key)]
+    id: i64,
+    price: i64,
+    #[batch(json)]
+    tags: Vec<String>,
+    #[batch(computed)]
+    total: Option<i64>,
+}
+
+#[derive(BatchPatch)]
+#[batch(model = "Product")]
+struct Patch {
+    #[batch(key)]
+    id: i64,
+}
+
+fn main() {}

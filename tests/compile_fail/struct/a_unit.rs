@@ -1,0 +1,7 @@
+use batchkit::BatchModel;
+
+#[derive(BatchModel)]
+#[batch(table = "products")]
+struct Product;
+
+fn main() {}

@@ -1,0 +1,9 @@
+use batchkit::BatchModel;
+
+#[derive(BatchModel)]
+#[batch(table = "moods")]
+enum Mood {
+    Sad,
+}
+
+fn main() {}

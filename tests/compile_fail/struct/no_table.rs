@@ -1,0 +1,8 @@
+use batchkit::BatchModel;
+
+#[derive(BatchModel)]
+struct Product {
+    id: i64,
+}
+
+fn main() {}
