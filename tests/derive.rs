@@ -35,7 +35,7 @@ pub struct OrderLine {
 /// A patch in another order than the model's.
 #[derive(batchkit::BatchPatch)]
 #[batch(model = "OrderLine", crate = "::batchkit")]
-pub struct Amount<'a> {
+pub struct Repriced<'a> {
     #[batch(as = "i64")]
     amount: u64,
     line_number: i32,
@@ -44,6 +44,9 @@ pub struct Amount<'a> {
     #[batch(skip)]
     _note: &'a str,
 }
+
+fn insertable<R: InsertRow<OrderLine>>() {}
+fn patches<R: PatchRow<OrderLine>>() {}
 
 #[test]
 fn the_description_is_what_the_struct_says() {
@@ -102,15 +105,13 @@ fn the_new_form_lacks_what_the_server_sets() {
     assert_eq!(new, expected);
     assert_eq!(<NewOrderLine as WriteRow<OrderLine>>::COLUMNS, [0, 2, 3, 4, 5, 6]);
     assert_eq!(<OrderLine as WriteRow<OrderLine>>::COLUMNS, [0, 1, 2, 3, 4, 5, 6]);
-    fn insertable<R: InsertRow<OrderLine>>() {}
     insertable::<OrderLine>();
     insertable::<NewOrderLine>();
 }
 
 #[test]
 fn a_patch_gives_its_columns_in_the_models_order() {
-    assert_eq!(<Amount<'_> as WriteRow<OrderLine>>::COLUMNS, [0, 1, 2, 6]);
-    fn patches<R: PatchRow<OrderLine>>() {}
-    patches::<Amount<'static>>();
+    assert_eq!(<Repriced<'_> as WriteRow<OrderLine>>::COLUMNS, [0, 1, 2, 6]);
+    patches::<Repriced<'static>>();
     patches::<OrderLine>();
 }

@@ -115,6 +115,32 @@ async fn a_key_that_only_a_trigger_knows() {
 }
 
 #[tokio::test]
+async fn a_row_that_finds_no_input_is_an_error_and_not_written() {
+    #[derive(Debug, Clone, BatchModel)]
+    #[batch(table = "shouted")]
+    struct Shouted {
+        #[batch(key)]
+        name: String,
+        amount: i32,
+    }
+    let db = database(
+        "CREATE TABLE shouted (name text PRIMARY KEY, amount int4 NOT NULL);
+         CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.name = upper(NEW.name); RETURN NEW; END';
+         CREATE TRIGGER shout BEFORE INSERT ON shouted FOR EACH ROW EXECUTE FUNCTION shout()",
+    )
+    .await;
+    let operations = BatchOperations::<Shouted>::new(db.pool.clone());
+    let rows = ["A", "b"].map(|name| Shouted { name: name.to_owned(), amount: 1 });
+    for transport in TRANSPORTS {
+        let error = operations.batch_upsert(&rows).transport(transport).report().await.unwrap_err();
+        assert_eq!((error.kind(), error.report().unwrap().failed()), (ErrorKind::Accounting, 2), "{transport:?}");
+        assert_eq!(db.number("SELECT count(*) FROM shouted").await, 0, "{transport:?}");
+    }
+    // What only counts need not find it.
+    assert_eq!(operations.batch_upsert(&rows).await.unwrap().inserted, 2);
+}
+
+#[tokio::test]
 async fn partitions_tell_inserted_from_updated_too() {
     #[derive(Debug, Clone, PartialEq, BatchModel)]
     #[batch(table = "measured")]

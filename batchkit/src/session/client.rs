@@ -172,6 +172,14 @@ impl<'a> Session<'a> {
 
     /// Runs a statement whose text stays the same from call to call: its rows, and the number in its tag.
     pub(crate) async fn run(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<(EncodedRows, u64)> {
+        // Dropped half-way, a statement goes on at the server: its connection is not for the next borrower.
+        let vouched_for = self.vouch(false);
+        let answer = self.run_to_its_end(sql, parameters).await;
+        self.vouch(vouched_for);
+        answer
+    }
+
+    async fn run_to_its_end(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<(EncodedRows, u64)> {
         let statement = self.prepare(sql).await?;
         let stream = self.query(&statement, parameters).await?;
         pin_mut!(stream);
@@ -180,6 +188,14 @@ impl<'a> Session<'a> {
             push(&mut rows, &row?)?;
         }
         Ok((rows.finish(), stream.rows_affected().unwrap_or(0)))
+    }
+
+    /// Sets whether a pooled connection may go back to the pool as it is; answers what was set before.
+    fn vouch(&mut self, vouched_for: bool) -> bool {
+        match self {
+            Session::Pooled(pooled) => std::mem::replace(&mut pooled.vouched_for, vouched_for),
+            Session::Caller(_) => true,
+        }
     }
 
     /// Runs a statement with one text parameter that answers one text, if it answers.

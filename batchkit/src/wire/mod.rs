@@ -19,3 +19,6 @@ pub use fault::{Fault, ReadFault, ReadReason};
 pub use read::RowReader;
 pub(crate) use rows::{EncodedRows, RowsBuilder};
 pub use write::ColumnWriter;
+
+#[cfg(test)]
+mod properties;

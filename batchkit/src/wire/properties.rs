@@ -1,0 +1,119 @@
+//! Properties of encoded rows: every form holds the same fields, whatever they are.
+
+use bytes::{Buf, Bytes};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::{EncodedRows, RowType, RowsBuilder, column_arrays, row_array, staged_rows};
+
+type Rows = Vec<Vec<Option<Vec<u8>>>>;
+
+/// Rows of one to four columns, with empty and NULL fields.
+fn rows() -> impl Strategy<Value = Rows> {
+    (1..=4usize).prop_flat_map(|columns| vec(vec(option::of(vec(any::<u8>(), 0..9)), columns), 1..20))
+}
+
+fn encode(rows: &Rows) -> EncodedRows {
+    let mut builder = RowsBuilder::default();
+    for row in rows {
+        builder.push_raw(row.iter().map(Option::as_deref));
+    }
+    builder.finish()
+}
+
+fn decode(rows: &EncodedRows) -> Rows {
+    (0..rows.len()).map(|row| rows.row(row).map(|field| field.map(<[u8]>::to_vec)).collect()).collect()
+}
+
+/// Takes a length and so many bytes.
+fn field(bytes: &mut Bytes) -> Option<Vec<u8>> {
+    let length = usize::try_from(bytes.get_i32()).ok()?;
+    Some(bytes.split_to(length).to_vec())
+}
+
+/// Takes an array's header; its number of elements.
+fn array_length(bytes: &mut Bytes, element: u32) -> usize {
+    assert_eq!(bytes.get_i32(), 1, "one dimension");
+    assert!(matches!(bytes.get_i32(), 0 | 1), "the flag for NULLs");
+    assert_eq!(bytes.get_u32(), element);
+    let length = usize::try_from(bytes.get_i32()).unwrap();
+    assert_eq!(bytes.get_i32(), 1, "the lower bound");
+    length
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_is_decoded(rows in rows()) {
+        prop_assert_eq!(decode(&encode(&rows)), rows);
+    }
+
+    #[test]
+    fn a_slice_and_a_subset_are_those_rows(rows in rows(), from in 0..20usize, to in 0..20usize) {
+        let encoded = encode(&rows);
+        let (from, to) = (from.min(rows.len()), to.min(rows.len()));
+        let range = from.min(to)..from.max(to);
+        prop_assert_eq!(decode(&encoded.slice(range.clone())), &rows[range.clone()]);
+        let even: Vec<usize> = range.filter(|row| row % 2 == 0).collect();
+        let expected: Rows = even.iter().map(|&row| rows[row].clone()).collect();
+        prop_assert_eq!(decode(&encoded.subset(&even)), expected);
+    }
+
+    #[test]
+    fn cuts_are_all_rows_in_order_within_the_limits(rows in rows(), most_rows in 1..8usize, most_bytes in 1..200usize) {
+        let encoded = encode(&rows);
+        let ranges = encoded.cut(most_rows, most_bytes);
+        let flat: Vec<usize> = ranges.iter().cloned().flatten().collect();
+        prop_assert_eq!(flat, (0..rows.len()).collect::<Vec<_>>());
+        for range in ranges {
+            prop_assert!(range.len() <= most_rows);
+            prop_assert!(range.len() == 1 || encoded.slice(range).byte_len() <= most_bytes);
+        }
+    }
+
+    #[test]
+    fn an_array_of_rows_has_every_field_and_null_for_what_is_not_given(rows in rows()) {
+        // The table has one column more, in front, that the rows do not give, and the others backwards.
+        let columns = rows[0].len();
+        let given = (0..columns).rev().map(|field| (20 + u32::try_from(field).unwrap(), Some(field)));
+        let row_type = RowType { oid: 7, columns: std::iter::once((19, None)).chain(given).collect() };
+        let mut bytes = row_array(&encode(&rows), &row_type);
+        prop_assert_eq!(array_length(&mut bytes, 7), rows.len());
+        for row in &rows {
+            let mut element = Bytes::from(field(&mut bytes).unwrap());
+            prop_assert_eq!(element.get_i32(), i32::try_from(columns + 1).unwrap());
+            prop_assert_eq!((element.get_u32(), field(&mut element)), (19, None));
+            for (at, value) in row.iter().enumerate().rev() {
+                prop_assert_eq!((element.get_u32(), field(&mut element)), (20 + u32::try_from(at).unwrap(), value.clone()));
+            }
+            prop_assert!(element.is_empty());
+        }
+        prop_assert!(bytes.is_empty());
+    }
+
+    #[test]
+    fn arrays_of_columns_are_the_rows_turned(rows in rows()) {
+        let fields: Vec<(usize, u32)> = (0..rows[0].len()).rev().map(|at| (at, 30)).collect();
+        let arrays = column_arrays(&encode(&rows), &fields);
+        for ((at, oid), mut bytes) in fields.into_iter().zip(arrays) {
+            prop_assert_eq!(array_length(&mut bytes, oid), rows.len());
+            for row in &rows {
+                prop_assert_eq!(field(&mut bytes), row[at].clone());
+            }
+            prop_assert!(bytes.is_empty());
+        }
+    }
+
+    #[test]
+    fn staged_rows_have_their_position_at_the_end(rows in rows()) {
+        let mut bytes = staged_rows(&encode(&rows));
+        for (position, row) in (1i64..).zip(&rows) {
+            prop_assert_eq!(usize::try_from(bytes.get_i16()).unwrap(), row.len() + 1);
+            for value in row {
+                prop_assert_eq!(field(&mut bytes), value.clone());
+            }
+            prop_assert_eq!(field(&mut bytes), Some(position.to_be_bytes().to_vec()));
+        }
+        prop_assert!(bytes.is_empty());
+    }
+}
