@@ -1,7 +1,8 @@
 //! Mistakes in a struct are told at the user's own tokens, all at once, with what to do.
 //!
-//! Each file in `compile_fail/<kind>/` holds one mistake and is named for it; `several.rs` hold more, to show
-//! that all are told. The compiler words part of the messages, so they are compared on one version of it.
+//! Each file in `compile_fail/<kind>/` holds one mistake and is named for it; those in `many` hold more, to show
+//! that all are told, and nothing else. The compiler words part of the messages, so they are compared on one
+//! version of it.
 #![allow(clippy::unwrap_used, reason = "a test that fails here has failed")]
 
 use std::process::Command;

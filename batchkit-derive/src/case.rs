@@ -25,26 +25,23 @@ impl Case {
         ("SCREAMING-KEBAB-CASE", Case::ScreamingKebab),
     ];
 
-    /// The name in this case of a field, which is in snake case.
+    /// The name in this case of a field, which is in snake case. As in serde, only ASCII letters change.
     pub(crate) fn apply(self, field: &str) -> String {
-        let capital = |word: &str| {
-            let mut letters = word.chars();
-            letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
-        };
-        let pascal = || field.split('_').map(capital).collect::<String>();
         match self {
             Case::Lower | Case::Snake => field.to_owned(),
-            Case::Upper | Case::ScreamingSnake => field.to_uppercase(),
-            Case::Pascal => pascal(),
-            Case::Camel => {
-                let pascal = pascal();
-                let mut letters = pascal.chars();
-                letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
-            }
+            Case::Upper | Case::ScreamingSnake => field.to_ascii_uppercase(),
+            Case::Pascal => field.split('_').map(|word| first_letter(word, char::to_ascii_uppercase)).collect(),
+            Case::Camel => first_letter(&Case::Pascal.apply(field), char::to_ascii_lowercase),
             Case::Kebab => field.replace('_', "-"),
-            Case::ScreamingKebab => field.to_uppercase().replace('_', "-"),
+            Case::ScreamingKebab => field.to_ascii_uppercase().replace('_', "-"),
         }
     }
+}
+
+/// The word with another first letter.
+fn first_letter(word: &str, change: fn(&char) -> char) -> String {
+    let mut letters = word.chars();
+    letters.next().iter().map(change).chain(letters).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use quote::ToTokens;
 
 /// The mistakes so far.
 #[derive(Default)]
-pub(crate) struct Errors(Option<syn::Error>);
+pub(crate) struct Errors(Vec<syn::Error>);
 
 impl Errors {
     /// Adds a mistake at the user's tokens.
@@ -17,14 +17,15 @@ impl Errors {
 
     /// Adds a mistake that was found by syn.
     pub(crate) fn push(&mut self, error: syn::Error) {
-        match &mut self.0 {
-            Some(all) => all.combine(error),
-            none => *none = Some(error),
-        }
+        self.0.push(error);
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// The mistakes as tokens; `None` when there are none.
     pub(crate) fn into_tokens(self) -> Option<TokenStream> {
-        self.0.map(|error| error.into_compile_error())
+        (!self.0.is_empty()).then(|| self.0.iter().map(syn::Error::to_compile_error).collect())
     }
 }

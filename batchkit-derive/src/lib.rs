@@ -1,61 +1,140 @@
 //! The derive macros of batchkit: use them through `batchkit` itself.
 //!
-//! A derive reads in three steps: the attributes and the struct as understood (`ast`), the rules that
-//! span several of them (`valid`), and the tokens (`expand`). All mistakes of a struct are told at once,
-//! each at the user's own tokens.
+//! A derive reads in three steps: the attributes and the struct as understood (`attr`, `ast`), the rules that
+//! span several of them (`valid`), and the tokens (`expand`). All mistakes of a struct are told at once, each
+//! at the user's own tokens; whether a type fits a column is left to the compiler.
 
 mod ast;
 mod attr;
 mod case;
 mod errors;
 mod expand;
+mod types;
 mod valid;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// Makes a struct the model of a table: what it is called, what its columns are, how rows are written and
-/// read.
+/// Makes a struct the model of a table: what the table and its columns are called, and how rows are written
+/// and read.
 ///
-/// On the struct, `#[batch(…)]` takes:
+/// ```
+/// use batchkit::BatchModel;
 ///
-/// | attribute | says |
+/// #[derive(Debug, Clone, PartialEq, BatchModel)]
+/// #[batch(table = "products", new = "NewProduct")]
+/// struct Product {
+///     #[batch(key, auto)]
+///     id: i64,
+///     #[batch(unique)]
+///     sku: String,
+///     name: String,
+///     #[batch(as = "i64")]
+///     stock: u32,
+///     tags: Vec<String>,
+///     #[batch(auto, on_update = "now()")]
+///     updated_at: std::time::SystemTime,
+/// }
+///
+/// assert_eq!(Product::MODEL.table, "products");
+/// assert_eq!(Product::FIELDS.name.position(), 2);
+/// let new = NewProduct { sku: "a-1".to_owned(), name: "Chair".to_owned(), stock: 3, tags: Vec::new() };
+/// # assert_eq!(new.stock, 3);
+/// ```
+///
+/// # On the struct
+///
+/// | `#[batch(…)]` | says |
 /// |---|---|
-/// | `table = "products"` | the table's name (required) |
-/// | `schema = "shop"` | its schema; without it, the server's `search_path` decides |
-/// | `rename_all = "camelCase"` | how column names are made from field names: the cases of serde |
-/// | `new = "NewProduct"` | makes that struct, with all fields but the `auto` and `computed` ones, for inserting |
-/// | `new_derive(Debug, Clone)` | what that struct derives (by default these two); its fields keep their `#[serde]` attributes if it derives serde's traits |
-/// | `write_only` | the model is never read back, so it may borrow: `struct Row<'a> { name: &'a str }` |
-/// | `crate = "path"` | where batchkit is, if it is not `::batchkit` |
+/// | `table = "products"` | The table's name, as it is in the catalogue. Required. |
+/// | `schema = "shop"` | Its schema; without it, the server's `search_path` decides. |
+/// | `rename_all = "camelCase"` | How column names are made of the fields' names: `lowercase`, `UPPERCASE`, `PascalCase`, `camelCase`, `snake_case`, `SCREAMING_SNAKE_CASE`, `kebab-case` or `SCREAMING-KEBAB-CASE`, as serde makes them. |
+/// | `new = "NewProduct"` | Makes this struct beside the model, for inserting: with all its fields but those that are `auto`, `computed` or `skip`, and with the same visibilities, types, lifetimes and documentation. If it still has the whole key, it can update rows as well. |
+/// | `new_derive(Debug, Clone)` | What that struct derives; these two, if nothing is said. |
+/// | `write_only` | Rows are never read back, so the struct may borrow: `struct Row<'a> { name: &'a str }`. |
+/// | `crate = "my::batchkit"` | Where batchkit is, if not at `::batchkit`. |
 ///
-/// On a field:
+/// If `new_derive` names a `Serialize` or `Deserialize`, the new struct's fields keep their `#[serde(…)]`, and
+/// the struct itself `rename_all`, `deny_unknown_fields` and `crate` of its `#[serde(…)]`. Other attributes are
+/// not handed on. The model itself need not derive serde's traits for that.
 ///
-/// | attribute | says |
+/// # On a field
+///
+/// | `#[batch(…)]` | says |
 /// |---|---|
-/// | `key` | the field is (part of) the primary key, in the order of the fields |
-/// | `unique` | the column is unique by itself |
-/// | `unique = "group"` | the fields of one group are unique together; may be repeated |
-/// | `auto` | the server sets the column when a row does not give it; read back |
-/// | `computed` | the server alone sets the column (a generated column); never written |
-/// | `on_update = "now()"` | the SQL expression that sets the column on every update |
-/// | `rename = "name"` | the column's name |
-/// | `skip` | no column; `Default` when read |
-/// | `pg_type = "citext"` | the column's type, where statements are to be read without a server |
-/// | `json` | any serde type, as `json` or `jsonb` |
-/// | `as = "i64"` | the field is stored as another type, by `TryFrom` both ways |
+/// | `key` | The column is the primary key, or a part of it: several fields make a key in their order, of at most eight columns. Without a key, rows can be inserted, but neither looked up nor updated. |
+/// | `unique` | The column is unique by itself: `Product::KEYS.sku`. |
+/// | `unique = "by_place"` | The columns of all fields with this name are unique together: `Product::KEYS.by_place`. |
+/// | `unique("by_place", "by_name")` | The same, for a field in several groups. |
+/// | `auto` | The server gives the column a value when a row does not (an identity, a default). It is read back; an update of all fields leaves it alone. |
+/// | `computed` | The server alone gives the column its value (a generated column). It is read, never written. |
+/// | `on_update = "now()"` | The SQL expression that sets the column on every update. It is put into statements as it is. |
+/// | `rename = "weight in kg"` | The column's name. |
+/// | `skip` | The field is no column; it is `Default::default()` in rows that are read. |
+/// | `pg_type = "citext"` | The column's type, where a statement is to be shown without a server. |
+/// | `json` | Any type of serde, stored as `json` or `jsonb`. Not for keys, as it has no equality. |
+/// | `as = "i64"` | The field is stored as this type: by `TryFrom` in both directions, also inside of an `Option` or a `Vec`. A value that does not fit is that row's rejection. |
 ///
-/// Type parameters are refused; lifetimes need `write_only`.
+/// A field's name is the column's, without `r#`. A field's type may be whatever `postgres-types` can send and
+/// read; enums, domains and composites come in by its derives.
+///
+/// # What it makes
+///
+/// Implementations of `BatchModel`, `WriteRow`, `InsertRow`, `PatchRow` (with a key) and `ReadRow` (not for
+/// `write_only`), and the `new` struct. Only named fields are columns, so that enums, unions, tuple structs and
+/// unit structs are refused; so are type and const parameters, as a table has columns of one type each.
+// `serde` too: the model's fields may carry what only their copies in the `new` form need.
 #[proc_macro_derive(BatchModel, attributes(batch, serde))]
 pub fn batch_model(input: TokenStream) -> TokenStream {
     expand::model(&parse_macro_input!(input as DeriveInput)).into()
 }
 
-/// Makes a struct a patch of a model: the fields of its key, and the ones to change, nothing else.
+/// Makes a struct a patch of a model: the fields of its key, which say which row, and the fields to change.
 ///
-/// On the struct, `#[batch(model = "Product")]` is required, and `crate` as for `BatchModel`. The fields are
-/// named and typed like the model's (`&str` for a `String` will do); `#[batch(json)]` and `#[batch(as = "…")]`
-/// are repeated where the model has them, and `#[batch(skip)]` leaves a field out.
+/// ```
+/// use batchkit::{BatchModel, BatchPatch};
+///
+/// #[derive(BatchModel)]
+/// #[batch(table = "products")]
+/// struct Product {
+///     #[batch(key)]
+///     id: i64,
+///     name: String,
+///     price: i64,
+///     note: Option<String>,
+/// }
+///
+/// #[derive(BatchPatch)]
+/// #[batch(model = "Product")]
+/// struct NewPrice<'a> {
+///     id: i64,
+///     price: i64,
+///     #[batch(field = "note")]
+///     reason: &'a str,
+/// }
+/// # let _ = NewPrice { id: 1, price: 2, reason: "sale" };
+/// ```
+///
+/// # On the struct
+///
+/// | `#[batch(…)]` | says |
+/// |---|---|
+/// | `model = "Product"` | The model, as a path. Required. The lifetimes of one that borrows are `'_`: `"Row<'_>"`. |
+/// | `crate = "my::batchkit"` | Where batchkit is, if not at `::batchkit`. |
+///
+/// # On a field
+///
+/// | `#[batch(…)]` | says |
+/// |---|---|
+/// | `field = "price"` | The model's field, if this one is called otherwise. |
+/// | `json`, `as = "i64"` | How the value is stored: as the model's field says it. |
+/// | `skip` | The field is none of the model's. |
+///
+/// # What the compiler checks
+///
+/// That the model has these fields, all of its key among them and none that is `computed`; and that their
+/// types fit: the type of the model's field, a reference to it, `&str` for `String`, `&[T]` for `Vec<T>`, and
+/// for an `Option` also the bare value.
 #[proc_macro_derive(BatchPatch, attributes(batch))]
 pub fn batch_patch(input: TokenStream) -> TokenStream {
     expand::patch(&parse_macro_input!(input as DeriveInput)).into()

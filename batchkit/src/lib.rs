@@ -109,19 +109,4 @@ pub mod __private {
     pub fn always(_: &Type) -> bool {
         true
     }
-
-    /// Whether the stored form of a `#[batch(as = "…")]` field can be sent as `ty`.
-    pub fn writes_as<U, T: Convert<U, Via>, Via>(ty: &Type) -> bool {
-        <T::Stored as ToColumn>::writes(ty)
-    }
-
-    /// Whether the stored form of a `#[batch(as = "…")]` field can be read from `ty`.
-    pub fn reads_as<U, T: Convert<U, Via>, Via>(ty: &Type) -> bool {
-        <T::Stored as FromColumn>::reads(ty)
-    }
-
-    /// Whether the stored form of a `#[batch(as = "…")]` field can hold NULL.
-    pub fn nullable_as<U, T: Convert<U, Via>, Via>(ty: &Type) -> bool {
-        <T::Stored as FromColumn>::nullable(ty)
-    }
 }

@@ -1,32 +1,35 @@
-//! The tokens that the derives make. They name nothing but `::batchkit::__private` and `::core`.
+//! The tokens that the derives make. They name nothing but `::batchkit::__private` and `::core`, and what
+//! the user wrote.
 
+mod column;
+mod description;
 mod model;
+mod names;
 mod new;
 mod patch;
-mod rows;
+mod private;
+mod read;
+mod stub;
+mod write;
 
-use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Literal, Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::DeriveInput;
 use syn::spanned::Spanned;
-use syn::{DeriveInput, Ident};
 
-use crate::ast::{Field, Struct};
-use crate::attr::{ContainerAttrs, Derive};
+use crate::ast::Struct;
 use crate::errors::Errors;
 use crate::valid;
 
 /// `#[derive(BatchModel)]`.
 pub(crate) fn model(input: &DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
-    let parsed = Struct::read(input, Derive::Model, &mut errors);
+    let parsed = Struct::model(input, &mut errors);
     valid::model(&parsed, &mut errors);
     match errors.into_tokens() {
         None => model::tokens(&parsed),
         Some(errors) => {
-            // A model without columns, so that one mistake does not make a dozen of errors.
-            let generic =
-                input.generics.type_params().next().is_some() || input.generics.const_params().next().is_some();
-            let stub = (!generic).then(|| model::stub(&parsed));
+            let stub = stub::of_model(&parsed);
             quote!(#errors #stub)
         }
     }
@@ -35,50 +38,31 @@ pub(crate) fn model(input: &DeriveInput) -> TokenStream {
 /// `#[derive(BatchPatch)]`.
 pub(crate) fn patch(input: &DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
-    let parsed = Struct::read(input, Derive::Patch, &mut errors);
+    let parsed = Struct::patch(input, &mut errors);
     valid::patch(&parsed, &mut errors);
     match errors.into_tokens() {
         None => patch::tokens(&parsed),
-        Some(errors) => errors,
+        Some(errors) => {
+            let stub = stub::of_patch(&parsed);
+            quote!(#errors #stub)
+        }
     }
 }
 
-/// `::batchkit::__private`, or where the user says batchkit is.
-fn private(attrs: &ContainerAttrs) -> TokenStream {
-    match &attrs.krate {
-        Some(path) => quote!(#path::__private),
-        None => quote!(::batchkit::__private),
-    }
+/// Where messages about generated code point to: the user's tokens. As the code does not come from there,
+/// the user's lints leave it alone.
+fn site(tokens: &impl ToTokens) -> Span {
+    Span::call_site().located_at(tokens.span())
 }
 
-/// The expression that writes a field, spanned at its type so that messages point there.
-fn put(field: &Field<'_>) -> TokenStream {
-    let (ident, ty) = (field.ident, &field.original.ty);
-    match (&field.attrs.json, &field.attrs.stored_as) {
-        (Some(_), _) => quote_spanned!(ty.span()=> __out.put_json(&self.#ident)),
-        (_, Some(stored)) => quote_spanned!(ty.span()=> __out.put_as::<#stored, #ty, _>(&self.#ident)),
-        _ => quote_spanned!(ty.span()=> __out.put::<#ty>(&self.#ident)),
-    }
+/// Numbers without `usize` behind them.
+fn literals(numbers: &[usize]) -> impl Iterator<Item = Literal> {
+    numbers.iter().map(|number| Literal::usize_unsuffixed(*number))
 }
 
-/// How a field is encoded, for comparing a patch with its model.
-fn encoding(field: &Field<'_>, private: &TokenStream) -> TokenStream {
-    match (&field.attrs.json, &field.attrs.stored_as) {
-        (Some(_), _) => quote!(#private::Encoding::Json),
-        (_, Some(_)) => quote!(#private::Encoding::Converted),
-        _ => quote!(#private::Encoding::Plain),
+fn option(value: Option<impl ToTokens>) -> TokenStream {
+    match value {
+        Some(value) => quote!(::core::option::Option::Some(#value)),
+        None => quote!(::core::option::Option::None),
     }
-}
-
-/// The type of a key's part.
-fn key_part(field: &Field<'_>, private: &TokenStream) -> TokenStream {
-    let ty = &field.original.ty;
-    match &field.attrs.stored_as {
-        Some(stored) => quote!(#private::As<#ty, #stored>),
-        None => quote!(#ty),
-    }
-}
-
-fn companion(ident: &Ident, suffix: &str) -> Ident {
-    format_ident!("{}{}", ident, suffix)
 }

@@ -1,64 +1,90 @@
-//! The `new` form: the model without what the server sets.
+//! The `new` form: the model without what the server fills in.
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Attribute, Path, parse_quote};
+use syn::{Attribute, Ident, Meta, Path, Token, parse_quote};
 
-use super::rows;
-use crate::ast::{Field, Key, Struct};
+use super::private::Private;
+use super::write;
+use crate::ast::{Column, Field, Key, Struct};
 
-/// The struct and its `WriteRow`; nothing, if the model asks for none.
-pub(super) fn tokens(
-    model: &Struct<'_>,
-    columns: &[&Field<'_>],
-    primary: Option<&Key<'_>>,
-    private: &TokenStream,
-) -> TokenStream {
-    let Some(new) = &model.attrs.new else { return TokenStream::new() };
-    let (ident, vis) = (&model.input.ident, &model.input.vis);
-    let (generics, arguments, bounds) = model.input.generics.split_for_impl();
-    let given: Vec<(usize, &Field<'_>)> = columns
-        .iter()
-        .enumerate()
-        .filter(|(_, field)| field.attrs.auto.is_none() && field.attrs.computed.is_none())
-        .map(|(at, field)| (at, *field))
-        .collect();
-    let derives: Vec<Path> =
-        model.attrs.new_derive.clone().unwrap_or_else(|| vec![parse_quote!(Debug), parse_quote!(Clone)]);
-    let serde = derives.iter().any(is_serde);
-    let kept = |attributes: &[Attribute], docs: bool| {
-        let keep = |attribute: &&Attribute| {
-            (docs && attribute.path().is_ident("doc")) || (serde && attribute.path().is_ident("serde"))
-        };
-        attributes.iter().filter(keep).cloned().collect::<Vec<_>>()
-    };
-    let fields = given.iter().map(|(_, field)| {
-        let (attributes, vis) = (kept(&field.original.attrs, true), &field.original.vis);
-        let (name, ty) = (field.ident, &field.original.ty);
-        quote!(#(#attributes)* #vis #name: #ty)
-    });
-    let attributes = kept(&model.input.attrs, false);
-    let doc = format!("A new [`{ident}`], without what the server sets.");
-    let this = quote!(#new #arguments);
-    let model_type = quote!(#ident #arguments);
-    let write = rows::write(&quote!(#generics), &model_type, &this, &quote!(#bounds), &given, private);
-    let keyed = primary.is_some_and(|key| key.fields.iter().all(|(at, _)| given.iter().any(|(given, _)| given == at)));
-    let patch = keyed
-        .then(|| quote!(#[automatically_derived] impl #generics #private::PatchRow<#model_type> for #this #bounds {}));
-    quote! {
-        #[doc = #doc]
-        #[derive(#(#derives),*)]
-        #(#attributes)*
-        #[allow(missing_docs, dead_code)]
-        #vis struct #new #generics #bounds { #(#fields,)* }
+/// What `#[serde(…)]` may say on the model's struct that holds for its new form as well. Others name types
+/// and functions of the model's own (`from`, `remote`).
+const SERDE_OF_BOTH: [&str; 3] = ["rename_all", "deny_unknown_fields", "crate"];
 
-        #write
-        #[automatically_derived]
-        impl #generics #private::InsertRow<#model_type> for #this #bounds {}
-        #patch
+/// The new form of a model.
+pub(super) struct Form<'a> {
+    model: &'a Struct<'a>,
+    ident: &'a Ident,
+    columns: Vec<&'a Column<'a>>,
+    keyed: bool,
+}
+
+impl<'a> Form<'a> {
+    /// The form that the model asks for.
+    pub(super) fn of(model: &'a Struct<'a>, columns: &'a [Column<'a>], primary: Option<&Key<'_>>) -> Option<Self> {
+        let ident = model.attrs.new.as_ref()?;
+        let keyed = primary.is_some_and(|key| key.columns.iter().all(|column| column.field.is_new()));
+        let columns = columns.iter().filter(|column| column.field.is_new()).collect();
+        Some(Form { model, ident, columns, keyed })
     }
+
+    pub(super) fn definition(&self) -> TokenStream {
+        let (input, ident) = (self.model.input, self.ident);
+        let (vis, generics, bounds) = (&input.vis, &input.generics, &input.generics.where_clause);
+        let derives = match &self.model.attrs.new_derive {
+            Some((_, derives)) => derives.clone(),
+            None => vec![parse_quote!(::core::fmt::Debug), parse_quote!(::core::clone::Clone)],
+        };
+        let serde = derives.iter().any(is_serde);
+        let attributes = serde.then(|| input.attrs.iter().filter_map(serde_of_both)).into_iter().flatten();
+        let doc = format!("A new [`{}`], without what the server fills in.", input.ident);
+        let fields = self.columns.iter().map(|column| field(column.field, serde));
+        quote! {
+            #[doc = #doc]
+            #[derive(#(#derives),*)]
+            #(#attributes)*
+            #vis struct #ident #generics #bounds { #(#fields,)* }
+        }
+    }
+
+    pub(super) fn implementations(&self, private: &Private<'_>) -> TokenStream {
+        let (ident, (_, arguments, _)) = (self.ident, self.model.input.generics.split_for_impl());
+        let this = quote!(#ident #arguments);
+        let row = write::row(self.model, &this, &self.columns, private);
+        let markers = write::markers(self.model, &this, self.keyed, private);
+        quote!(#row #markers)
+    }
+
+    /// What the form may be used for, without what it does: for the stub of a model with mistakes.
+    pub(super) fn stub(&self, stub: impl Fn(&TokenStream) -> TokenStream, private: &Private<'_>) -> TokenStream {
+        let (ident, (_, arguments, _)) = (self.ident, self.model.input.generics.split_for_impl());
+        let this = quote!(#ident #arguments);
+        let (row, markers) = (stub(&this), write::markers(self.model, &this, self.keyed, private));
+        quote!(#row #markers)
+    }
+}
+
+/// The model's field, with its documentation.
+fn field(field: &Field<'_>, serde: bool) -> TokenStream {
+    let (vis, ident, ty) = (&field.original.vis, field.ident, &field.ty);
+    let kept =
+        |attribute: &&Attribute| attribute.path().is_ident("doc") || (serde && attribute.path().is_ident("serde"));
+    let attributes = field.original.attrs.iter().filter(kept);
+    quote!(#(#attributes)* #vis #ident: #ty)
 }
 
 fn is_serde(derive: &Path) -> bool {
     derive.segments.last().is_some_and(|last| last.ident == "Serialize" || last.ident == "Deserialize")
+}
+
+/// What of a container's `#[serde(…)]` holds for the new form; what cannot be read, serde itself reports.
+fn serde_of_both(attribute: &Attribute) -> Option<TokenStream> {
+    if !attribute.path().is_ident("serde") {
+        return None;
+    }
+    let metas = attribute.parse_args_with(syn::punctuated::Punctuated::<Meta, Token![,]>::parse_terminated).ok()?;
+    let kept: Vec<_> =
+        metas.iter().filter(|meta| SERDE_OF_BOTH.iter().any(|name| meta.path().is_ident(name))).collect();
+    (!kept.is_empty()).then(|| quote!(#[serde(#(#kept),*)]))
 }

@@ -1,62 +1,73 @@
-//! `WriteRow` and `PatchRow` of a patch. The derive does not see the model: the compiler compares the two.
+//! All that `#[derive(BatchPatch)]` makes. The derive does not see the model: the compiler compares the two.
 
-use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
-use syn::spanned::Spanned;
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::Lifetime;
 
-use super::{encoding, private, put};
-use crate::ast::Struct;
+use super::column::{name_type, put};
+use super::private::Private;
+use super::{site, write};
+use crate::ast::{Struct, identifier};
+use crate::types::erased;
 
-/// All that a valid patch derives.
 pub(super) fn tokens(patch: &Struct<'_>) -> TokenStream {
-    let private = private(&patch.attrs);
-    let (ident, (generics, arguments, bounds)) = (&patch.input.ident, patch.input.generics.split_for_impl());
+    let private = Private::of(&patch.attrs);
     let model = &patch.attrs.model;
     let columns = patch.columns();
-    let count = columns.len();
-    // A field that the model does not have is an error at the patch's own field.
-    let positions = columns.iter().map(|field| {
-        let name = field.ident;
-        quote_spanned!(name.span()=> <#model as #private::BatchModel>::FIELDS.#name.position())
+    let lifetimes: Vec<&Lifetime> = patch.input.generics.lifetimes().map(|lifetime| &lifetime.lifetime).collect();
+    // One constant a field, so that a field that the model lacks, or one of another type, is one error.
+    let positions: Vec<_> = columns.iter().map(|column| format_ident!("__POSITION_{}", column.position)).collect();
+    let constants = columns.iter().zip(&positions).map(|(column, position)| {
+        let field = column.field;
+        let span = field.attrs.field.as_ref().map_or_else(|| field.ident.span(), syn::LitStr::span);
+        let name = identifier(&field.column, span).unwrap_or_else(|| field.ident.clone());
+        let (site, ty) = (site(&name), name_type(field, &erased(&field.ty, &lifetimes), &private));
+        let private = private.at(site);
+        quote_spanned! {site=>
+            const #position: usize = #private::position::<#ty, _, _>(<#model as #private::BatchModel>::FIELDS.#name);
+        }
     });
-    let encodings = columns.iter().map(|field| encoding(field, &private));
-    let arms = columns.iter().enumerate().map(|(at, field)| {
-        let (name, ty, put) = (field.ident, &field.original.ty, put(field));
-        let check = match (&field.attrs.json, &field.attrs.stored_as) {
-            (None, None) => quote_spanned!(ty.span()=>
-                #private::patches::<#model, _, #ty>(<#model as #private::BatchModel>::FIELDS.#name);
-            ),
-            _ => TokenStream::new(),
-        };
-        quote!(if __column == __POSITIONS[#at] { #check return #put; })
+    let arms = columns.iter().zip(&positions).map(|(column, position)| {
+        let put = put(column.field, false, &private);
+        quote!(if __column == #position { return #put; })
     });
-    let check = quote_spanned! {ident.span()=>
-        const _: () = #private::check_patch(
-            <#model as #private::BatchModel>::MODEL, &__POSITIONS, &[#(#encodings),*],
-        );
+    let body = quote!(#(#arms)* ::core::result::Result::Ok(()));
+    let ascending = quote!(#private::ascending([#(#positions),*]));
+    let write = implementations(patch, &ascending, &body, &private);
+    let site = model.as_ref().map_or_else(Span::call_site, site);
+    let here = private.at(site);
+    let check = quote_spanned! {site=>
+        const _: () = #here::check_patch(<#model as #here::BatchModel>::MODEL, &[#(#positions),*]);
     };
     quote! {
+        #[allow(deprecated)]
         const _: () = {
-            const __POSITIONS: [usize; #count] = [#(#positions),*];
+            #(#constants)*
             #check
-
-            #[automatically_derived]
-            impl #generics #private::WriteRow<#model> for #ident #arguments #bounds {
-                const COLUMNS: &'static [usize] = &#private::ascending(__POSITIONS);
-
-                #[inline]
-                fn write(
-                    &self,
-                    __column: usize,
-                    __out: &mut #private::ColumnWriter<'_>,
-                ) -> ::core::result::Result<(), #private::Fault> {
-                    #(#arms)*
-                    ::core::result::Result::Ok(())
-                }
-            }
-
-            #[automatically_derived]
-            impl #generics #private::PatchRow<#model> for #ident #arguments #bounds {}
+            #write
         };
+    }
+}
+
+/// `WriteRow` and `PatchRow` of the patch's model.
+pub(super) fn implementations(
+    patch: &Struct<'_>,
+    positions: &TokenStream,
+    body: &TokenStream,
+    private: &Private<'_>,
+) -> TokenStream {
+    let (generics, _, bounds) = patch.input.generics.split_for_impl();
+    let (this, model) = (patch.this(), &patch.attrs.model);
+    // A model that is none is an error at its name.
+    let site = model.as_ref().map_or_else(Span::call_site, site);
+    let here = private.at(site);
+    let patch_row = quote_spanned!(site=> #here::PatchRow<#model>);
+    let row =
+        write::write_row(&quote!(#model), &this, [&quote!(#generics), &quote!(#bounds)], positions, body, private);
+    quote! {
+        #row
+
+        #[automatically_derived]
+        impl #generics #patch_row for #this #bounds {}
     }
 }

@@ -5,11 +5,18 @@
 
 use std::marker::PhantomData;
 
-use postgres_types::{FromSql, ToSql};
+use postgres_types::{FromSql, ToSql, Type};
 
-/// In a model's key type: the field is a `T`, stored as a `U`.
+use super::value::{FromColumn, ToColumn};
+use crate::wire::{ColumnWriter, Fault, ReadFault, RowReader};
+
+/// In the types of a model's names and keys: the field is a `T`, stored as a `U`.
 #[derive(Debug)]
 pub struct As<T, U>(PhantomData<fn() -> (T, U)>);
+
+/// In the types of a model's names: the field is a `T`, stored as a JSON document.
+#[derive(Debug)]
+pub struct Json<T>(PhantomData<fn() -> T>);
 
 /// Marks the conversion of the value itself.
 #[derive(Debug)]
@@ -36,6 +43,39 @@ pub trait Convert<U, Via>: Sized {
 
     /// The field's value, or `None` when the stored value does not fit it.
     fn from_stored(stored: Self::Stored) -> Option<Self>;
+
+    /// Whether the stored form can be sent as `ty`.
+    fn writes(ty: &Type) -> bool {
+        <Self::Stored as ToColumn>::writes(ty)
+    }
+
+    /// Whether the stored form can be read from `ty`.
+    fn reads(ty: &Type) -> bool {
+        <Self::Stored as FromColumn>::reads(ty)
+    }
+
+    /// Whether the stored form can hold NULL.
+    fn nullable(ty: &Type) -> bool {
+        <Self::Stored as FromColumn>::nullable(ty)
+    }
+
+    /// Appends the stored form as one field.
+    ///
+    /// # Errors
+    /// When the value does not fit that form.
+    #[inline]
+    fn put(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
+        out.put_as(self)
+    }
+
+    /// Reads the next field from its stored form.
+    ///
+    /// # Errors
+    /// When the stored value does not fit this type.
+    #[inline]
+    fn get(row: &mut RowReader<'_>) -> Result<Self, ReadFault> {
+        row.read_as()
+    }
 }
 
 #[diagnostic::do_not_recommend]

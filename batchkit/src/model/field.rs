@@ -3,7 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-/// The typed name of a column of `M` whose field has type `T`.
+/// The typed name of a column of `M` whose field has type `T`, or [`As<T, U>`](super::As) or
+/// [`Json<T>`](super::Json) where it is stored so.
 pub struct Field<M, T> {
     position: usize,
     of: PhantomData<fn() -> (M, T)>,

@@ -19,13 +19,13 @@ mod row;
 mod value;
 
 pub use column::{Column, ColumnKind, Encoding};
-pub use convert::{As, Convert};
+pub use convert::{As, Convert, Json};
 pub use field::{Field, FieldNames, Fields};
 pub use key::{KeyFor, KeyPart, NoKey, Unique, UniqueKey};
 #[doc(hidden)]
-pub use patch::{PatchValue, ascending, check_patch, patches};
+pub use patch::{PatchValue, ascending, check_patch, position};
 pub use row::{InsertRow, PatchRow, ReadRow, WriteRow};
-pub use value::{FromColumn, ToColumn};
+pub use value::{ColumnValue, FromColumn, ToColumn};
 
 /// A struct that stands for the rows of one table. Made by `#[derive(BatchModel)]`.
 #[diagnostic::on_unimplemented(

@@ -1,59 +1,58 @@
-//! What the compiler checks of a patch against its model. Used by generated code.
+//! What the compiler checks of a derived patch against its model, as the derive sees the patch alone.
+//! Used by generated code.
 
-use super::column::Encoding;
+use std::borrow::Cow;
+
+use super::convert::{As, Json};
 use super::field::Field;
 use super::{ColumnKind, Model};
 
-/// A type of a patch's field that stands for the model's field type `T`.
+/// A type that a patch's field may have, where the model's field is a `T`.
+///
+/// The model's own type, a reference to it, the borrowed forms of text, bytes and lists, and for a nullable
+/// column also the bare value.
 #[diagnostic::on_unimplemented(
-    message = "the model's field has type `{T}`, this one `{Self}`",
-    label = "not the model's type",
-    note = "a patch's field has the type of the model's field (or `&str` for `String`, `&[u8]` for `Vec<u8>`)"
+    message = "a patch's `{Self}` does not fit the model's field, which is `{T}`",
+    label = "the model's field is `{T}`",
+    note = "write the type of the model's field, a reference to it, or `&str` for `String` and `&[T]` for `Vec<T>`",
+    note = "`Json<…>` is a field with `#[batch(json)]`, `As<…, U>` one with `#[batch(as = \"U\")]`: the patch's field needs what the model's has"
 )]
 pub trait PatchValue<T> {}
 
 impl<T> PatchValue<T> for T {}
 impl<T> PatchValue<T> for &T {}
-impl PatchValue<String> for &str {}
-impl PatchValue<Option<String>> for Option<&str> {}
-impl PatchValue<Box<str>> for &str {}
-impl PatchValue<Vec<u8>> for &[u8] {}
-impl PatchValue<Option<Vec<u8>>> for Option<&[u8]> {}
+impl<T> PatchValue<Option<T>> for T {}
+impl<T> PatchValue<Option<T>> for &T {}
+impl<T> PatchValue<Option<T>> for Option<&T> {}
+impl<T> PatchValue<Vec<T>> for &[T] {}
+impl<T> PatchValue<Option<Vec<T>>> for &[T] {}
+impl<T> PatchValue<Option<Vec<T>>> for Option<&[T]> {}
+impl<T> PatchValue<Json<T>> for Json<&T> {}
 
-/// Compiles where a `P` can patch the model's field.
-pub fn patches<M, T, P: PatchValue<T>>(_: Field<M, T>) {}
+macro_rules! borrowed_text {
+    ($($owned:ty),*) => {$(
+        impl PatchValue<$owned> for &str {}
+        impl PatchValue<$owned> for Cow<'_, str> {}
+        impl PatchValue<Option<$owned>> for &str {}
+        impl PatchValue<Option<$owned>> for Cow<'_, str> {}
+        impl PatchValue<Option<$owned>> for Option<&str> {}
+        impl PatchValue<Option<$owned>> for Option<Cow<'_, str>> {}
+    )*};
+}
 
-/// Fails to compile where a patch does not fit its model.
-///
-/// # Panics
-/// At compile time only.
-#[expect(clippy::panic, reason = "evaluated by the compiler, where a panic is the message")]
-pub const fn check_patch(model: &Model, positions: &[usize], encodings: &[Encoding]) {
-    let Some(key) = model.key else { panic!("the model has no key, by which a patch would find its row") };
-    let mut part = 0;
-    while part < key.columns.len() {
-        let mut found = false;
-        let mut at = 0;
-        while at < positions.len() {
-            found = found || positions[at] == key.columns[part];
-            at += 1;
-        }
-        assert!(found, "the patch lacks a field of the model's key");
-        part += 1;
-    }
-    let mut at = 0;
-    while at < positions.len() {
-        let column = &model.columns[positions[at]];
-        assert!(!matches!(column.kind, ColumnKind::Computed), "a patch cannot set a computed column");
-        let same = matches!(
-            (column.encoding, encodings[at]),
-            (Encoding::Plain, Encoding::Plain)
-                | (Encoding::Json, Encoding::Json)
-                | (Encoding::Converted, Encoding::Converted)
-        );
-        assert!(same, "repeat the model's #[batch(json)] or #[batch(as = \"…\")] on the patch's field");
-        at += 1;
-    }
+borrowed_text!(String, Box<str>);
+
+// A model that is only written may borrow its text; a patch of it may own it.
+impl PatchValue<&str> for String {}
+impl PatchValue<&str> for Cow<'_, str> {}
+impl PatchValue<Cow<'_, str>> for String {}
+impl PatchValue<Cow<'_, str>> for &str {}
+
+impl<T, U> PatchValue<As<Option<T>, U>> for As<T, U> {}
+
+/// The position of the model's field that a patch's field of type `P` is for.
+pub const fn position<P: PatchValue<T>, M, T>(field: Field<M, T>) -> usize {
+    field.position()
 }
 
 /// The positions in ascending order.
@@ -71,4 +70,68 @@ pub const fn ascending<const N: usize>(mut positions: [usize; N]) -> [usize; N] 
         end -= 1;
     }
     positions
+}
+
+/// Fails to compile where a patch of the columns at `positions` does not fit the model.
+///
+/// # Panics
+/// At compile time only.
+#[track_caller]
+pub const fn check_patch(model: &Model, positions: &[usize]) {
+    // The stub of a model whose own derive failed: that is the error to mend.
+    if model.columns.is_empty() {
+        return;
+    }
+    let Some(key) = model.key else {
+        refuse(&["`", model.name, "` has no `#[batch(key)]`, by which a patch would find its row"]);
+    };
+    let mut part = 0;
+    while part < key.columns.len() {
+        let column = key.columns[part];
+        if !contains(positions, column) {
+            refuse(&["the patch lacks the field `", model.columns[column].field, "` of the key of `", model.name, "`"]);
+        }
+        part += 1;
+    }
+    let mut at = 0;
+    while at < positions.len() {
+        let column = &model.columns[positions[at]];
+        if matches!(column.kind, ColumnKind::Computed) {
+            refuse(&["the server computes the column of `", column.field, "`: a patch cannot set it"]);
+        }
+        at += 1;
+    }
+}
+
+const fn contains(positions: &[usize], position: usize) -> bool {
+    let mut at = 0;
+    while at < positions.len() {
+        if positions[at] == position {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+/// Panics with these texts as the message, or as much of them as there is room for.
+#[expect(clippy::panic, reason = "evaluated by the compiler, where a panic is the message")]
+#[track_caller]
+const fn refuse(parts: &[&str]) -> ! {
+    let mut message = [0; 512];
+    let mut length = 0;
+    let mut part = 0;
+    while part < parts.len() {
+        let bytes = parts[part].as_bytes();
+        // Whole parts only, so that no character is cut.
+        if length + bytes.len() <= message.len() {
+            message.split_at_mut(length).1.split_at_mut(bytes.len()).0.copy_from_slice(bytes);
+            length += bytes.len();
+        }
+        part += 1;
+    }
+    match std::str::from_utf8(message.split_at(length).0) {
+        Ok(message) => panic!("{}", message),
+        Err(_) => panic!("the patch does not fit its model"),
+    }
 }

@@ -1,9 +1,8 @@
 use batchkit::BatchModel;
 
 #[derive(BatchModel)]
-#[batch(table = "products", rename_all = "dromedaryCase")]
+#[batch(table = "products", rename_all = "CamelCase")]
 struct Product {
-    #[batch(key)]
     id: i64,
 }
 

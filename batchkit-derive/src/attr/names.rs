@@ -1,0 +1,92 @@
+//! The names of all attributes, where each belongs, and what is said of one that does not belong there.
+
+use Place::{Model, ModelField, Patch, PatchField};
+
+/// Where an attribute stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Model,
+    ModelField,
+    Patch,
+    PatchField,
+}
+
+pub(crate) const AS: &str = "as";
+pub(crate) const AUTO: &str = "auto";
+pub(crate) const COMPUTED: &str = "computed";
+pub(crate) const CRATE: &str = "crate";
+pub(crate) const FIELD: &str = "field";
+pub(crate) const JSON: &str = "json";
+pub(crate) const KEY: &str = "key";
+pub(crate) const MODEL: &str = "model";
+pub(crate) const NEW: &str = "new";
+pub(crate) const NEW_DERIVE: &str = "new_derive";
+pub(crate) const ON_UPDATE: &str = "on_update";
+pub(crate) const PG_TYPE: &str = "pg_type";
+pub(crate) const RENAME: &str = "rename";
+pub(crate) const RENAME_ALL: &str = "rename_all";
+pub(crate) const SCHEMA: &str = "schema";
+pub(crate) const SKIP: &str = "skip";
+pub(crate) const TABLE: &str = "table";
+pub(crate) const UNIQUE: &str = "unique";
+pub(crate) const WRITE_ONLY: &str = "write_only";
+
+/// One attribute: its name, how it is written, and the places that it belongs to.
+struct Known(&'static str, &'static str, &'static [Place]);
+
+/// In the order in which messages list them.
+const ALL: &[Known] = &[
+    Known(TABLE, "table = \"products\"", &[Model]),
+    Known(SCHEMA, "schema = \"shop\"", &[Model]),
+    Known(RENAME_ALL, "rename_all = \"camelCase\"", &[Model]),
+    Known(NEW, "new = \"NewProduct\"", &[Model]),
+    Known(NEW_DERIVE, "new_derive(Debug, Clone)", &[Model]),
+    Known(WRITE_ONLY, "write_only", &[Model]),
+    Known(MODEL, "model = \"Product\"", &[Patch]),
+    Known(CRATE, "crate = \"batchkit\"", &[Model, Patch]),
+    Known(KEY, "key", &[ModelField]),
+    Known(UNIQUE, "unique`, `unique = \"group\"` or `unique(\"group\", \"other\")", &[ModelField]),
+    Known(AUTO, "auto", &[ModelField]),
+    Known(COMPUTED, "computed", &[ModelField]),
+    Known(ON_UPDATE, "on_update = \"now()\"", &[ModelField]),
+    Known(RENAME, "rename = \"column\"", &[ModelField]),
+    Known(FIELD, "field = \"price\"", &[PatchField]),
+    Known(PG_TYPE, "pg_type = \"citext\"", &[ModelField]),
+    Known(JSON, "json", &[ModelField, PatchField]),
+    Known(AS, "as = \"i64\"", &[ModelField, PatchField]),
+    Known(SKIP, "skip", &[ModelField, PatchField]),
+];
+
+impl Place {
+    pub(crate) fn knows(self, name: &str) -> bool {
+        ALL.iter().any(|Known(known, _, places)| *known == name && places.contains(&self))
+    }
+
+    fn description(self) -> &'static str {
+        match self {
+            Model => "the struct of a `#[derive(BatchModel)]`",
+            ModelField => "a field of a `#[derive(BatchModel)]`",
+            Patch => "the struct of a `#[derive(BatchPatch)]`",
+            PatchField => "a field of a `#[derive(BatchPatch)]`",
+        }
+    }
+}
+
+/// How an attribute is written.
+pub(crate) fn form(name: &str) -> &'static str {
+    ALL.iter().find(|Known(known, ..)| *known == name).map_or("", |Known(_, form, _)| form)
+}
+
+/// What to say of an attribute that `place` does not know.
+pub(crate) fn misplaced(name: &str, place: Place) -> String {
+    let here = place.description();
+    let known: Vec<_> = ALL.iter().filter(|Known(_, _, places)| places.contains(&place)).map(|k| k.0).collect();
+    let known = known.join("`, `");
+    match ALL.iter().find(|Known(known, ..)| *known == name) {
+        Some(Known(_, _, places)) => {
+            let there: Vec<_> = places.iter().map(|place| place.description()).collect();
+            format!("`{name}` belongs on {}; {here} takes `{known}`", there.join(" or "))
+        }
+        None => format!("unknown attribute `{name}`; {here} takes `{known}`"),
+    }
+}

@@ -1,0 +1,89 @@
+//! The expressions for one column: how it is described, written, read, and what its name's type is.
+//!
+//! Whether a type fits is found by the compiler, in each of these expressions. They all name the type by
+//! the same trait, spanned in the same way, so that its messages are equal and it shows only one.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
+
+use super::private::Private;
+use super::site;
+use crate::ast::{Field, Storage};
+
+/// The three functions of a `Column`.
+pub(super) struct Functions {
+    pub(super) writes: TokenStream,
+    pub(super) reads: TokenStream,
+    pub(super) nullable: TokenStream,
+}
+
+pub(super) fn functions(field: &Field<'_>, is_read: bool, private: &Private<'_>) -> Functions {
+    let site = site(&field.ty);
+    let private_here = private.at(site);
+    match field.storage() {
+        Storage::Json => Functions {
+            writes: quote_spanned!(site=> #private_here::is_json),
+            reads: quote_spanned!(site=> #private_here::is_json),
+            nullable: quote_spanned!(site=> #private_here::always),
+        },
+        Storage::Plain | Storage::As(_) => {
+            let value = value(field, is_read, private);
+            Functions {
+                writes: quote_spanned!(site=> #value::writes),
+                reads: quote_spanned!(site=> #value::reads),
+                nullable: quote_spanned!(site=> #value::nullable),
+            }
+        }
+    }
+}
+
+/// Appends the field of `self` to `__out`.
+pub(super) fn put(field: &Field<'_>, is_read: bool, private: &Private<'_>) -> TokenStream {
+    let (ident, site) = (field.ident, site(&field.ty));
+    match field.storage() {
+        Storage::Json => quote_spanned!(site=> __out.put_json(&self.#ident)),
+        Storage::Plain | Storage::As(_) => {
+            let value = value(field, is_read, private);
+            quote_spanned!(site=> #value::put(&self.#ident, __out))
+        }
+    }
+}
+
+/// Takes the field's value from `__row`.
+pub(super) fn get(field: &Field<'_>, private: &Private<'_>) -> TokenStream {
+    let (ty, site) = (&field.ty, site(&field.ty));
+    if field.attrs.skip.is_some() {
+        return quote_spanned!(site=> <#ty as ::core::default::Default>::default());
+    }
+    match field.storage() {
+        Storage::Json => quote_spanned!(site=> __row.read_json::<#ty>()?),
+        Storage::Plain | Storage::As(_) => {
+            let value = value(field, true, private);
+            quote_spanned!(site=> #value::get(__row)?)
+        }
+    }
+}
+
+/// The type of the column's name: the field's (as given), with what is said of its storage.
+pub(super) fn name_type(field: &Field<'_>, ty: &impl ToTokens, private: &Private<'_>) -> TokenStream {
+    // Not `site`: the type is the user's, and the whole is shown as one place only if all of it is.
+    let span = field.ty.span();
+    let private = private.at(span);
+    match field.storage() {
+        Storage::Plain => quote!(#ty),
+        Storage::Json => quote_spanned!(span=> #private::Json<#ty>),
+        Storage::As(stored) => quote_spanned!(span=> #private::As<#ty, #stored>),
+    }
+}
+
+/// `<T as Trait>`, for the trait that has all that is done with this column.
+fn value(field: &Field<'_>, is_read: bool, private: &Private<'_>) -> TokenStream {
+    let (ty, site) = (&field.ty, site(&field.ty));
+    match field.storage() {
+        Storage::As(stored) => quote_spanned!(site=> <#ty as #private::Convert<#stored, _>>),
+        _ if !field.is_written() => quote_spanned!(site=> <#ty as #private::FromColumn>),
+        _ if is_read => quote_spanned!(site=> <#ty as #private::ColumnValue>),
+        _ => quote_spanned!(site=> <#ty as #private::ToColumn>),
+    }
+}

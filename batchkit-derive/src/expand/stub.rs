@@ -1,0 +1,72 @@
+//! What a struct with mistakes derives: the names and implementations that the code around it uses, so that
+//! one mistake is one error. None of it ever runs.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::private::Private;
+use super::{model, names, new, patch, read, write};
+use crate::ast::{Struct, primary_key, unique_keys};
+
+/// The model's names are as they would be; its description is empty, and nothing asks anything of its types.
+pub(super) fn of_model(model: &Struct<'_>) -> TokenStream {
+    if model.is_generic() {
+        return TokenStream::new();
+    }
+    let private = Private::of(&model.attrs);
+    let columns = model.columns();
+    let (primary, unique) = (primary_key(&columns), unique_keys(&columns));
+    let (fields, keys) = (names::fields(model, &columns, &private), names::keys(model, &unique, &private));
+    let name = model.input.ident.to_string();
+    let description = quote! {
+        #private::Model {
+            name: #name,
+            schema: ::core::option::Option::None,
+            table: "",
+            columns: &[],
+            key: ::core::option::Option::None,
+            unique: &[],
+        }
+    };
+    let batch_model = model::batch_model(model, &description, primary.as_ref(), [&fields, &keys], &private);
+    let (generics, _, bounds) = model.input.generics.split_for_impl();
+    let (generics, bounds, this) = (quote!(#generics), quote!(#bounds), model.this());
+    let write_row =
+        |row: &TokenStream| write::write_row(&this, row, [&generics, &bounds], &quote!([]), &quote!(loop {}), &private);
+    let write = write_row(&this);
+    let markers = write::markers(model, &this, primary.is_some(), &private);
+    let read = model.is_read().then(|| read::read_row(model, &quote!(loop {}), &private));
+    // A name that is taken would be one more error.
+    let new = new::Form::of(model, &columns, primary.as_ref())
+        .filter(|_| model.attrs.new.as_ref() != Some(&model.input.ident));
+    let new_definition = new.as_ref().map(new::Form::definition);
+    let new_write = new.as_ref().map(|new| new.stub(write_row, &private));
+    let (fields, keys) = (fields.definition, keys.definition);
+    quote! {
+        #new_definition
+
+        #[allow(warnings)]
+        const _: () = {
+            #fields
+            #keys
+            #batch_model
+            #write
+            #markers
+            #read
+            #new_write
+        };
+    }
+}
+
+/// A patch of nothing, if it is known of which model.
+pub(super) fn of_patch(patch: &Struct<'_>) -> TokenStream {
+    if patch.is_generic() || patch.attrs.model.is_none() {
+        return TokenStream::new();
+    }
+    let private = Private::of(&patch.attrs);
+    let implementations = patch::implementations(patch, &quote!([]), &quote!(loop {}), &private);
+    quote! {
+        #[allow(warnings)]
+        const _: () = { #implementations };
+    }
+}

@@ -1,0 +1,22 @@
+use batchkit::{BatchModel, BatchPatch};
+
+#[derive(BatchModel)]
+#[batch(table = "products")]
+struct Product {
+    #[batch(key)]
+    id: i64,
+    price: i64,
+}
+
+#[derive(BatchPatch)]
+#[batch(model = "Product", table = "products")]
+struct NewPrice {
+    #[batch(key)]
+    id: i64,
+    #[batch(json, as = "i64")]
+    price: i64,
+    #[batch(field = "price")]
+    cost: i64,
+}
+
+fn main() {}

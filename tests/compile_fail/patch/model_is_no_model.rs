@@ -1,0 +1,12 @@
+use batchkit::BatchPatch;
+
+struct Stock;
+
+#[derive(BatchPatch)]
+#[batch(model = "Stock")]
+struct NewPrice {
+    id: i64,
+    price: i64,
+}
+
+fn main() {}

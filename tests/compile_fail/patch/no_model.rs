@@ -1,0 +1,17 @@
+use batchkit::{BatchModel, BatchPatch};
+
+#[derive(BatchModel)]
+#[batch(table = "products")]
+struct Product {
+    #[batch(key)]
+    id: i64,
+    price: i64,
+}
+
+#[derive(BatchPatch)]
+struct NewPrice {
+    id: i64,
+    price: i64,
+}
+
+fn main() {}
