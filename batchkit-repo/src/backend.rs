@@ -8,25 +8,25 @@ use batchkit::{Filter, Keys, Result, Rows, Upserted, Within};
 #[async_trait]
 pub trait RepositoryBackend<E>: Send + Sync {
     /// Stores new rows; the stored entities in input order.
-    async fn add<'a>(&'a self, request: AddRequest<'a, E>) -> Result<Vec<E>>;
+    async fn add(&self, request: AddRequest<'_, E>) -> Result<Vec<E>>;
 
     /// Updates stored rows; how many were found.
-    async fn update<'a>(&'a self, request: UpdateRequest<'a, E>) -> Result<u64>;
+    async fn update(&self, request: UpdateRequest<'_, E>) -> Result<u64>;
 
     /// Stores new rows and updates known ones.
-    async fn upsert<'a>(&'a self, request: UpsertRequest<'a, E>) -> Result<Upserted>;
+    async fn upsert(&self, request: UpsertRequest<'_, E>) -> Result<Upserted>;
 
     /// Reads entities by key: one slot per key, in the order of the keys.
-    async fn get<'a>(&'a self, request: GetRequest<'a, E>) -> Result<Vec<Option<E>>>;
+    async fn get(&self, request: GetRequest<'_, E>) -> Result<Vec<Option<E>>>;
 
     /// Removes stored rows by key; how many there were.
-    async fn remove<'a>(&'a self, request: RemoveRequest<'a, E>) -> Result<u64>;
+    async fn remove(&self, request: RemoveRequest<'_, E>) -> Result<u64>;
 
     /// Reads the entities that fulfil a filter, in the order of the key.
-    async fn list<'a>(&'a self, request: ListRequest<'a, E>) -> Result<Vec<E>>;
+    async fn list(&self, request: ListRequest<'_, E>) -> Result<Vec<E>>;
 
     /// How many entities fulfil a filter.
-    async fn count<'a>(&'a self, request: CountRequest<'a, E>) -> Result<u64>;
+    async fn count(&self, request: CountRequest<'_, E>) -> Result<u64>;
 }
 
 /// New rows to store.

@@ -2,6 +2,7 @@
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use batchkit::model::Fields;
 use batchkit::{Result, Upserted, Within};
@@ -16,7 +17,7 @@ macro_rules! calls {
         $(#[$doc])*
         #[must_use = "a call does nothing until it is awaited"]
         pub struct $name<'a, E> {
-            pub(crate) backend: &'a dyn RepositoryBackend<E>,
+            pub(crate) backend: Arc<dyn RepositoryBackend<E>>,
             pub(crate) request: $request<'a, E>,
         }
 
@@ -28,12 +29,12 @@ macro_rules! calls {
             }
         }
 
-        impl<'a, E: 'a> IntoFuture for $name<'a, E> {
+        impl<'a, E: 'static> IntoFuture for $name<'a, E> {
             type Output = Result<$answer>;
             type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
             fn into_future(self) -> Self::IntoFuture {
-                self.backend.$method(self.request)
+                Box::pin(async move { self.backend.$method(self.request).await })
             }
         }
 
@@ -113,7 +114,7 @@ impl<'a, E> Get<'a, E> {
     }
 }
 
-impl<'a, E: Send + 'a> IntoFuture for Get<'a, E> {
+impl<'a, E: Send + 'static> IntoFuture for Get<'a, E> {
     type Output = Result<Vec<E>>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 

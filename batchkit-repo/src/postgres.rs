@@ -34,11 +34,11 @@ macro_rules! within {
 
 #[async_trait]
 impl<E: ReadRow + 'static> RepositoryBackend<E> for PostgresBackend<E> {
-    async fn add<'a>(&'a self, request: AddRequest<'a, E>) -> Result<Vec<E>> {
+    async fn add(&self, request: AddRequest<'_, E>) -> Result<Vec<E>> {
         within!(self.operations.insert_rows(request.rows).returning(), request.within).await
     }
 
-    async fn update<'a>(&'a self, request: UpdateRequest<'a, E>) -> Result<u64> {
+    async fn update(&self, request: UpdateRequest<'_, E>) -> Result<u64> {
         let mut call = self.operations.update_rows(request.rows);
         if let Some(fields) = request.fields {
             call = call.fields(fields);
@@ -49,7 +49,7 @@ impl<E: ReadRow + 'static> RepositoryBackend<E> for PostgresBackend<E> {
         within!(call, request.within).await
     }
 
-    async fn upsert<'a>(&'a self, request: UpsertRequest<'a, E>) -> Result<Upserted> {
+    async fn upsert(&self, request: UpsertRequest<'_, E>) -> Result<Upserted> {
         let mut call = self.operations.upsert_rows(request.rows);
         if let Some(on) = request.on {
             call = call.on(on);
@@ -63,19 +63,19 @@ impl<E: ReadRow + 'static> RepositoryBackend<E> for PostgresBackend<E> {
         within!(call, request.within).await
     }
 
-    async fn get<'a>(&'a self, request: GetRequest<'a, E>) -> Result<Vec<Option<E>>> {
+    async fn get(&self, request: GetRequest<'_, E>) -> Result<Vec<Option<E>>> {
         within!(self.operations.get_keys(request.keys).aligned(), request.within).await
     }
 
-    async fn remove<'a>(&'a self, request: RemoveRequest<'a, E>) -> Result<u64> {
+    async fn remove(&self, request: RemoveRequest<'_, E>) -> Result<u64> {
         within!(self.operations.delete_keys(request.keys), request.within).await
     }
 
-    async fn list<'a>(&'a self, request: ListRequest<'a, E>) -> Result<Vec<E>> {
+    async fn list(&self, request: ListRequest<'_, E>) -> Result<Vec<E>> {
         self.operations.list(request.filter, request.limit, request.within).await
     }
 
-    async fn count<'a>(&'a self, request: CountRequest<'a, E>) -> Result<u64> {
+    async fn count(&self, request: CountRequest<'_, E>) -> Result<u64> {
         self.operations.count(request.filter, request.limit, request.within).await
     }
 }

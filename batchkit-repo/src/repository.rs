@@ -93,59 +93,62 @@ impl<E: BatchModel + 'static> Repository<E> {
 
     /// Stores new rows (of `E`, or of its `new` form). Answers the stored entities, with what the server
     /// set, in input order.
-    pub fn batch_add<'a, I>(&'a self, rows: I) -> Add<'a, E>
+    pub fn batch_add<'a, I>(&self, rows: I) -> Add<'a, E>
     where
         I: IntoIterator<IntoIter: Send + 'a, Item: InsertRow<E> + Send + 'a>,
     {
-        Add { backend: &*self.backend, request: AddRequest { rows: Rows::insertable(rows), within: None } }
+        Add { backend: Arc::clone(&self.backend), request: AddRequest { rows: Rows::insertable(rows), within: None } }
     }
 
     /// Updates stored rows by key from whole entities or patches. Answers how many were found.
-    pub fn batch_update<'a, I>(&'a self, rows: I) -> Update<'a, E>
+    pub fn batch_update<'a, I>(&self, rows: I) -> Update<'a, E>
     where
         I: IntoIterator<IntoIter: Send + 'a, Item: PatchRow<E> + Send + 'a>,
     {
         let rows = Rows::patches(rows);
         let request = UpdateRequest { rows, fields: None, if_changed: false, within: None };
-        Update { backend: &*self.backend, request }
+        Update { backend: Arc::clone(&self.backend), request }
     }
 
     /// Stores new rows and updates those known by a declared unique key. Answers how many of each.
-    pub fn batch_upsert<'a, I>(&'a self, rows: I) -> Upsert<'a, E>
+    pub fn batch_upsert<'a, I>(&self, rows: I) -> Upsert<'a, E>
     where
         I: IntoIterator<IntoIter: Send + 'a, Item: InsertRow<E> + Send + 'a>,
     {
         let rows = Rows::insertable(rows);
         let request = UpsertRequest { rows, on: None, fields: None, if_changed: false, within: None };
-        Upsert { backend: &*self.backend, request }
+        Upsert { backend: Arc::clone(&self.backend), request }
     }
 
     /// Reads entities by key, in the order of the keys. Keys that were not found are left out;
     /// `.aligned()` tells which.
-    pub fn batch_get<'a, I>(&'a self, keys: I) -> Get<'a, E>
+    pub fn batch_get<'a, I>(&self, keys: I) -> Get<'a, E>
     where
         I: IntoIterator<IntoIter: Send + 'a, Item: KeyFor<E::Key> + Send + 'a>,
     {
         let request = GetRequest { keys: Keys::primary(keys), within: None };
-        Get(GetAligned { backend: &*self.backend, request })
+        Get(GetAligned { backend: Arc::clone(&self.backend), request })
     }
 
     /// Removes stored entities by key. Answers how many there were.
-    pub fn batch_remove<'a, I>(&'a self, keys: I) -> Remove<'a, E>
+    pub fn batch_remove<'a, I>(&self, keys: I) -> Remove<'a, E>
     where
         I: IntoIterator<IntoIter: Send + 'a, Item: KeyFor<E::Key> + Send + 'a>,
     {
-        Remove { backend: &*self.backend, request: RemoveRequest { keys: Keys::primary(keys), within: None } }
+        Remove {
+            backend: Arc::clone(&self.backend),
+            request: RemoveRequest { keys: Keys::primary(keys), within: None },
+        }
     }
 
     /// Reads the entities that fulfil a filter, in the order of the key, `limit` of them at the most.
-    pub fn list(&self, filter: Filter<E>, limit: impl Into<Option<u64>>) -> List<'_, E> {
-        List { backend: &*self.backend, request: ListRequest { filter, limit: limit.into(), within: None } }
+    pub fn list<'a>(&self, filter: Filter<E>, limit: impl Into<Option<u64>>) -> List<'a, E> {
+        List { backend: Arc::clone(&self.backend), request: ListRequest { filter, limit: limit.into(), within: None } }
     }
 
     /// How many entities fulfil a filter.
-    pub fn count(&self, filter: Filter<E>) -> Count<'_, E> {
-        Count { backend: &*self.backend, request: CountRequest { filter, limit: None, within: None } }
+    pub fn count<'a>(&self, filter: Filter<E>) -> Count<'a, E> {
+        Count { backend: Arc::clone(&self.backend), request: CountRequest { filter, limit: None, within: None } }
     }
 
     /// Whether an entity fulfils a filter; looks no further than the first.

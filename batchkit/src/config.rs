@@ -1,5 +1,7 @@
 //! The settings of a call: plain data, validated, never changed by a call.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// How a call's rows are divided over transactions.
@@ -12,6 +14,11 @@ pub enum ExecutionStrategy {
     /// A transaction per chunk of [`BatchSize`] rows, one after the other.
     #[default]
     Chunked,
+    /// Chunks over up to `max_workers` pooled connections at once. Not inside of a caller's transaction,
+    /// which has one connection.
+    Parallel,
+    /// All rows in one transaction first; when that fails for a reason that chunking can help, chunks.
+    Optimistic,
 }
 
 /// How rows travel to the server.
@@ -86,6 +93,43 @@ impl From<usize> for BatchSize {
     }
 }
 
+/// Durations as numbers of seconds, as the guide writes them.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(duration.as_secs_f64())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+
+    pub(super) mod optional {
+        use super::{Deserialize, Deserializer, Duration, Error, Serializer};
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            duration: &Option<Duration>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match duration {
+                Some(duration) => serializer.serialize_some(&duration.as_secs_f64()),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Duration>, D::Error> {
+            let seconds = Option::<f64>::deserialize(deserializer)?;
+            seconds.map(|seconds| Duration::try_from_secs_f64(seconds).map_err(D::Error::custom)).transpose()
+        }
+    }
+}
+
 /// The settings of [`BatchOperations`](crate::BatchOperations). Every call can override them for itself.
 ///
 /// ```
@@ -94,25 +138,117 @@ impl From<usize> for BatchSize {
 /// let config = BatchConfig { batch_size: BatchSize::Large, ..BatchConfig::default() };
 /// assert_eq!(config.execution_strategy, ExecutionStrategy::Chunked);
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchConfig {
     /// How rows are divided over transactions.
     pub execution_strategy: ExecutionStrategy,
     /// How many rows a chunk has at the most.
     pub batch_size: BatchSize,
+    /// Whether chunks are cut by their rows' encoded bytes, whatever `batch_size` says: the same as
+    /// [`BatchSize::Auto`].
+    pub optimize_for_size: bool,
     /// How rows travel to the server.
     pub transport: Transport,
     /// What to do with input rows of the same key.
     pub duplicates: DuplicatePolicy,
+    /// How many chunks run at once under [`ExecutionStrategy::Parallel`]; at least 1. More than the pool
+    /// has connections is no error: the chunks wait for one.
+    pub max_workers: usize,
+    /// How many times a chunk is tried again. All chunks of a call together are tried again eight times as often
+    /// at the most.
+    pub retry_count: u32,
+    /// The longest pause before the first retry, in seconds when written down; it doubles with each, to 30
+    /// seconds at the most. The pause itself is a random part of it.
+    #[serde(with = "seconds")]
+    pub retry_delay: Duration,
+    /// How long a call may take in all, retries included, in seconds when written down. When it has passed,
+    /// the statement is cancelled on the server and its connection discarded.
+    #[serde(with = "seconds::optional")]
+    pub timeout: Option<Duration>,
+    /// Whether calls are counted: see [`BatchOperations::metrics`](crate::BatchOperations::metrics).
+    pub collect_metrics: bool,
+    /// Whether each chunk that is in is logged, through `tracing` at level INFO.
+    pub log_progress: bool,
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        BatchConfig {
+            execution_strategy: ExecutionStrategy::default(),
+            batch_size: BatchSize::default(),
+            optimize_for_size: false,
+            transport: Transport::default(),
+            duplicates: DuplicatePolicy::default(),
+            max_workers: 4,
+            retry_count: 3,
+            retry_delay: Duration::from_millis(500),
+            timeout: None,
+            collect_metrics: true,
+            log_progress: false,
+        }
+    }
 }
 
 impl BatchConfig {
     /// The most bytes of encoded rows in one chunk.
     pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 
+    /// The most rows of one chunk.
+    pub(crate) fn chunk_rows(&self) -> usize {
+        if self.optimize_for_size { BatchSize::Auto.rows() } else { self.batch_size.rows() }
+    }
+
     /// What is wrong with the settings, if anything.
     pub(crate) fn problem(&self) -> Option<&'static str> {
-        (self.batch_size.rows() == 0).then_some("batch_size must be at least 1")
+        if self.batch_size.rows() == 0 {
+            Some("batch_size must be at least 1")
+        } else if self.max_workers == 0 {
+            Some("max_workers must be at least 1")
+        } else if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            Some("timeout must be longer than nothing")
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_as_the_guide_writes_them() {
+        let text = r#"{"execution_strategy": "parallel", "batch_size": "xlarge", "max_workers": 8,
+                       "retry_count": 5, "retry_delay": 0.5, "timeout": 30, "duplicates": "last_wins"}"#;
+        let config: BatchConfig = serde_json::from_str(text).unwrap();
+        let expected = BatchConfig {
+            execution_strategy: ExecutionStrategy::Parallel,
+            batch_size: BatchSize::XLarge,
+            max_workers: 8,
+            retry_count: 5,
+            timeout: Some(Duration::from_secs(30)),
+            duplicates: DuplicatePolicy::LastWins,
+            ..BatchConfig::default()
+        };
+        assert_eq!(config, expected);
+        assert_eq!(serde_json::from_str::<BatchConfig>(&serde_json::to_string(&config).unwrap()).unwrap(), config);
+        let rows = r#"{"batch_size": {"rows": 250}}"#;
+        assert_eq!(serde_json::from_str::<BatchConfig>(rows).unwrap().batch_size, BatchSize::Rows(250));
+        assert!(serde_json::from_str::<BatchConfig>(r#"{"batchsize": "small"}"#).is_err());
+        assert!(serde_json::from_str::<BatchConfig>(r#"{"retry_delay": -1}"#).is_err());
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_told() {
+        let bad = |change: fn(&mut BatchConfig)| {
+            let mut config = BatchConfig::default();
+            change(&mut config);
+            config.problem()
+        };
+        assert_eq!(bad(|_| {}), None);
+        assert!(bad(|config| config.batch_size = BatchSize::Rows(0)).is_some());
+        assert!(bad(|config| config.max_workers = 0).is_some());
+        assert!(bad(|config| config.timeout = Some(Duration::ZERO)).is_some());
     }
 }

@@ -6,9 +6,10 @@
 use std::fmt;
 use std::ops::Range;
 
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::report::Report;
+use crate::retry::{Failure, Stage};
 use crate::wire::Fault;
 
 /// A `Result` with batchkit's [`Error`].
@@ -24,6 +25,8 @@ pub enum ErrorKind {
     Pool,
     /// The connection broke, or the server ended it.
     Connection,
+    /// The call's `timeout` has passed.
+    Timeout,
     /// The connection broke while a chunk was being committed: whether the chunk is in is not known.
     CommitUnknown,
     /// The model does not match the table; [`Error::mismatches`] lists everything that differs.
@@ -70,6 +73,9 @@ struct Inner {
     chunk: Option<usize>,
     mismatches: Vec<String>,
     report: Option<Report>,
+    fatal: bool,
+    routine: Option<String>,
+    cache_lookup: bool,
 }
 
 impl Error {
@@ -116,6 +122,49 @@ impl Error {
     pub(crate) fn with_report(mut self, report: Report) -> Self {
         self.0.report = Some(report);
         self
+    }
+
+    /// Whether the connection is gone: it broke, or the server ended it.
+    pub(crate) fn is_lost(&self) -> bool {
+        // A connection that nobody waited for any longer is as good as broken.
+        let broke = matches!(self.kind(), ErrorKind::Connection | ErrorKind::Timeout);
+        self.0.fatal || (self.0.sqlstate.is_none() && broke)
+    }
+
+    /// What the decision about it depends on.
+    pub(crate) fn failure(&self, stage: Stage) -> Failure<'_> {
+        let inner = &*self.0;
+        Failure {
+            stage,
+            code: inner.sqlstate.as_ref().map(SqlState::code),
+            fatal: inner.fatal,
+            routine: inner.routine.as_deref(),
+            cache_lookup: inner.cache_lookup,
+            snapshot: false,
+        }
+    }
+
+    /// Whether it is about the connection or of the server's making: anything else is the caller's matter,
+    /// and no retry will help.
+    pub(crate) fn is_of_the_server(&self) -> bool {
+        self.0.sqlstate.is_some() || matches!(self.kind(), ErrorKind::Connection | ErrorKind::Pool | ErrorKind::Timeout)
+    }
+
+    /// The call's deadline has passed.
+    pub(crate) fn timeout() -> Self {
+        Error::new(ErrorKind::Timeout, "the call's timeout has passed")
+    }
+
+    /// The call was dropped before the chunk was begun.
+    pub(crate) fn abandoned() -> Self {
+        Error::new(ErrorKind::Timeout, "the call was dropped")
+    }
+
+    /// The commit's fate could not be found out.
+    pub(crate) fn commit_unknown(self) -> Self {
+        let what =
+            format!("the connection broke during COMMIT, and whether the chunk is in cannot be told: {}", self.0.what);
+        Error(Box::new(Inner { kind: Some(ErrorKind::CommitUnknown), what, ..*self.0 }))
     }
 
     /// What kind of thing went wrong.
@@ -268,6 +317,8 @@ impl From<deadpool_postgres::PoolError> for Error {
         let mut pool = Error::new(ErrorKind::Pool, format!("no connection could be had: {what}"));
         if let deadpool_postgres::PoolError::Backend(inner) = &error {
             pool.0.sqlstate = inner.code().cloned();
+            let severity = inner.as_db_error().and_then(DbError::parsed_severity);
+            pool.0.fatal = matches!(severity, Some(Severity::Fatal | Severity::Panic));
         }
         pool
     }
@@ -288,6 +339,9 @@ impl From<&DbError> for Error {
         let tells = matches!(class, "08" | "0A" | "25" | "26" | "28" | "3D" | "3F" | "42" | "53" | "55" | "57");
         let what = if tells { format!("the server refused: {}", refusal.message()) } else { known.to_owned() };
         let mut error = Error::new(kind, what);
+        error.0.fatal = matches!(refusal.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
+        error.0.routine = refusal.routine().map(str::to_owned);
+        error.0.cache_lookup = refusal.message().starts_with("cache lookup failed");
         error.0.column = refusal.column().map(str::to_owned);
         error.0.constraint = refusal.constraint().map(str::to_owned);
         error.0.sqlstate = Some(refusal.code().clone());

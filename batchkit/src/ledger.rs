@@ -17,6 +17,7 @@ pub(crate) struct Ledger {
     stored: Vec<Option<StoredRow>>,
     committed: Vec<std::ops::Range<usize>>,
     chunks: usize,
+    retries: u64,
 }
 
 impl Ledger {
@@ -29,6 +30,7 @@ impl Ledger {
             stored: Vec::new(),
             committed: Vec::new(),
             chunks: 0,
+            retries: 0,
         }
     }
 
@@ -38,15 +40,15 @@ impl Ledger {
         self.book(&positions, Outcome::Duplicate);
     }
 
+    /// Books how many times a chunk was tried again.
+    pub(crate) fn retried(&mut self, retries: u32) {
+        self.retries += u64::from(retries);
+    }
+
     /// Books a chunk that is in.
     pub(crate) fn committed(&mut self, chunk: &Chunk, answer: ChunkAnswer) {
         self.chunks += 1;
-        for range in chunk.ranges() {
-            match self.committed.last_mut() {
-                Some(last) if last.end == range.start => last.end = range.end,
-                _ => self.committed.push(range),
-            }
-        }
+        self.committed.extend(chunk.ranges());
         self.counts.merge(&answer.counts);
         for (&position, (outcome, stored)) in chunk.positions.iter().zip(answer.rows) {
             self.set(position, outcome);
@@ -71,6 +73,14 @@ impl Ledger {
 
     /// Closes the books: the report, and the stored rows in input order.
     pub(crate) fn close(mut self) -> (Report, Vec<Option<StoredRow>>) {
+        self.committed.sort_unstable_by_key(|range| range.start);
+        self.committed.dedup_by(|next, last| {
+            let joined = last.end == next.start;
+            if joined {
+                last.end = next.end;
+            }
+            joined
+        });
         let total = usize::try_from(self.counts.total()).unwrap_or(usize::MAX);
         self.stored.resize(total, None);
         let outcomes = (self.form != Form::Count).then(|| {
@@ -82,6 +92,7 @@ impl Ledger {
             outcomes,
             committed: self.committed,
             chunks: self.chunks,
+            retries: self.retries,
             elapsed: self.started.elapsed(),
         };
         (report, self.stored)

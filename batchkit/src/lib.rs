@@ -65,10 +65,13 @@ mod config;
 mod error;
 mod filter;
 mod ledger;
+mod metrics;
 pub mod model;
+mod observe;
 mod operation;
 mod plan;
 mod report;
+mod retry;
 mod session;
 mod source;
 mod sql;
@@ -79,12 +82,15 @@ pub use catalog::{CheckConstraint, ForeignKey, Identity, RelationKind, Rights, T
 pub use config::{BatchConfig, BatchSize, DuplicatePolicy, ExecutionStrategy, Transport};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::Filter;
+pub use metrics::{BatchMetrics, Metrics};
 pub use model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, WriteRow};
+pub use observe::ErrorContext;
 pub use operation::{
     Aligned, Answer, BatchOperations, BatchOperationsBuilder, Call, CountVerb, Delete, Explanation, Get, Insert, Plain,
     Reported, Returning, Update, Upsert, Upserted,
 };
 pub use report::{Counts, Outcome, Report};
+pub use retry::Answer as ErrorAnswer;
 pub use session::Within;
 pub use source::{Keys, Rows};
 

@@ -120,6 +120,7 @@ pub struct Report {
     pub(crate) outcomes: Option<Vec<Outcome>>,
     pub(crate) committed: Vec<Range<usize>>,
     pub(crate) chunks: usize,
+    pub(crate) retries: u64,
     pub(crate) elapsed: Duration,
 }
 
@@ -219,6 +220,12 @@ impl Report {
     #[must_use]
     pub const fn chunks(&self) -> usize {
         self.chunks
+    }
+
+    /// How many times a chunk was tried again.
+    #[must_use]
+    pub const fn retries(&self) -> u64 {
+        self.retries
     }
 
     /// The time from the start of the call to its end.

@@ -7,9 +7,13 @@
 mod common;
 
 mod contract;
+mod cuts;
 mod duplicates;
 mod errors;
+mod faults;
 mod keys;
+mod parallel;
+mod proxy;
 mod repository;
 mod schema;
 mod statements;

@@ -3,13 +3,15 @@
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::answer::Answered;
 use super::engine::{Engine, Explanation, Request};
 use super::verb::Verb;
 use crate::config::{BatchConfig, BatchSize, DuplicatePolicy, ExecutionStrategy, Transport};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{BatchModel, ReadRow};
+use crate::observe::{ErrorContext, ErrorObserver};
 use crate::report::{Counts, Report};
 use crate::session::Within;
 use crate::source::Feed;
@@ -29,11 +31,12 @@ use crate::sql::Form;
 /// all the same: nothing under [`ExecutionStrategy::SingleQuery`], whole chunks under `Chunked`.
 #[must_use = "a call does nothing until it is awaited"]
 pub struct Call<'a, M, V, A = Plain> {
-    pub(super) engine: &'a Engine,
+    pub(super) engine: Engine,
     pub(super) feed: Box<dyn Feed + 'a>,
     pub(super) verb: V,
     pub(super) config: BatchConfig,
     pub(super) within: Option<Within<'a>>,
+    pub(super) observer: ErrorObserver,
     pub(super) of: PhantomData<fn() -> (M, A)>,
 }
 
@@ -153,6 +156,36 @@ impl<'a, M, V, A> Call<'a, M, V, A> {
         self
     }
 
+    /// How many chunks run at once under [`ExecutionStrategy::Parallel`], for this call.
+    pub fn max_workers(mut self, workers: usize) -> Self {
+        self.config.max_workers = workers;
+        self
+    }
+
+    /// How many times a chunk is tried again, for this call.
+    pub fn retry_count(mut self, retries: u32) -> Self {
+        self.config.retry_count = retries;
+        self
+    }
+
+    /// The longest pause before the first retry of a chunk, for this call.
+    pub fn retry_delay(mut self, delay: Duration) -> Self {
+        self.config.retry_delay = delay;
+        self
+    }
+
+    /// How long this call may take in all.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.config.timeout = Some(timeout);
+        self
+    }
+
+    /// Is told of every error of a chunk, also of those that a retry mends, and of what is done about it.
+    pub fn error_callback(mut self, callback: impl Fn(&Error, &ErrorContext) + Send + Sync + 'static) -> Self {
+        self.observer = ErrorObserver::new(callback);
+        self
+    }
+
     /// Runs inside of the caller's transaction: under savepoints, nothing is committed, no setting is
     /// changed. After an error the transaction is usable, and without what the failed chunk wrote.
     ///
@@ -168,8 +201,8 @@ impl<'a, M, V, A> Call<'a, M, V, A> {
     }
 
     pub(super) fn answering<B>(self) -> Call<'a, M, V, B> {
-        let Call { engine, feed, verb, config, within, of: _ } = self;
-        Call { engine, feed, verb, config, within, of: PhantomData }
+        let Call { engine, feed, verb, config, within, observer, of: _ } = self;
+        Call { engine, feed, verb, config, within, observer, of: PhantomData }
     }
 }
 
@@ -220,6 +253,7 @@ where
             config: self.config,
             asked: A::form().0,
             within: self.within,
+            observer: self.observer,
         }
     }
 }

@@ -3,21 +3,24 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use deadpool_postgres::Pool;
+use tokio::time::Instant;
 
 use super::answer::{Answered, read_types};
 use super::verb::{Unique, Verb};
 use crate::catalog::{Catalog, Table, check};
-use crate::config::{BatchConfig, Transport};
+use crate::config::{BatchConfig, DuplicatePolicy, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
+use crate::metrics::Meter;
 use crate::model::Model;
+use crate::observe::ErrorObserver;
 use crate::plan::{self, Choice, Facts, Pairs};
-use crate::session::{Carrier, ChunkAnswer, Session, Within, Work, run_chunk};
-use crate::source::{Chunk, Chunks, Feed};
+use crate::retry::{Budget, Policy, Retries};
+use crate::session::{Carrier, Session, Within, Work};
+use crate::source::{Chunks, Feed};
 use crate::sql::{self, Form, Source, TableSql};
-use crate::strategy::{self, RunChunk};
+use crate::strategy::{self, InCaller, InPool, Runner};
 use crate::wire::{ColumnType, EncodedRows, Fault, RowType};
 
 /// What all calls of one `BatchOperations` share.
@@ -26,6 +29,7 @@ pub(crate) struct Engine {
     pub(crate) pool: Pool,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) config: BatchConfig,
+    pub(crate) meter: Arc<Meter>,
 }
 
 impl Engine {
@@ -47,13 +51,14 @@ impl Engine {
 
 /// A call, its types forgotten.
 pub(crate) struct Request<'a> {
-    pub(crate) engine: &'a Engine,
+    pub(crate) engine: Engine,
     pub(crate) model: &'static Model,
     pub(crate) feed: Box<dyn Feed + 'a>,
     pub(crate) verb: Box<dyn Verb + 'a>,
     pub(crate) config: BatchConfig,
     pub(crate) asked: Form,
     pub(crate) within: Option<Within<'a>>,
+    pub(crate) observer: ErrorObserver,
 }
 
 /// Which way a call would take, and why.
@@ -79,11 +84,26 @@ impl Request<'_> {
         let columns = self.resolve()?;
         let form = self.verb.form(self.asked);
         let mut ledger = Ledger::new(form);
+        let call = Arc::new(());
+        let policy = Policy {
+            call: Arc::downgrade(&call),
+            retry_count: self.config.retry_count,
+            retry_delay: self.config.retry_delay,
+            budget: Budget::new(self.config.retry_count),
+            deadline: self.config.timeout.map(|timeout| Instant::now() + timeout),
+            observer: std::mem::take(&mut self.observer),
+        };
         if self.feed.is_empty() {
             let (report, rows) = ledger.close();
             return Ok(Answered { report, rows, types: Arc::new([]) });
         }
-        let table = self.table().await?;
+        let mut retries = Retries::new(&policy);
+        let table = loop {
+            match policy.within_deadline(self.table()).await {
+                Ok(table) => break table,
+                Err(error) => retries.pause_after(error).await?,
+            }
+        };
         let types = write_types(self.model, &table, &columns);
         let limits = strategy::limits(&self.config);
         let mut chunks = Chunks::new(self.feed, self.model, columns.clone(), types, limits);
@@ -91,25 +111,36 @@ impl Request<'_> {
         let result = async {
             if let Some(unique) = self.verb.unique() {
                 let rows = chunks.collect()?;
-                let dropped =
-                    find_duplicates(self.engine, &mut self.within, &target, &unique, &self.config, &rows).await?;
+                let dropped = find_duplicates(
+                    &self.engine,
+                    &mut self.within,
+                    &target,
+                    &unique,
+                    &policy,
+                    self.config.duplicates,
+                    &rows,
+                )
+                .await?;
                 ledger.duplicates(&dropped);
                 chunks.leave_out(&dropped);
             }
             let (work, _) = target.work(&*self.verb, self.config.transport, form)?;
             let work = Arc::new(work);
             let pool = self.engine.pool.clone();
-            let mut runner: Box<dyn RunChunk> = match self.within {
-                None => Box::new(InPool { pool, work }),
-                Some(within) => Box::new(InCaller { pool, within, work }),
+            let mut runner = match self.within {
+                None => Runner::Pool(InPool { pool, work, policy: Arc::new(policy) }),
+                Some(within) => Runner::Caller(InCaller { pool, within, work }),
             };
-            strategy::run(self.config.execution_strategy, &mut chunks, &mut *runner, &mut ledger).await
+            strategy::run(&self.config, &mut chunks, &mut runner, &mut ledger).await
         }
         .await;
         if result.is_err() {
             ledger.not_attempted(&chunks.rest());
         }
         let (report, rows) = ledger.close();
+        if self.config.collect_metrics {
+            self.engine.meter.add(&report, result.is_err());
+        }
         match result {
             Ok(()) => Ok(Answered { report, rows, types: read_types(self.model, &table) }),
             Err(error) => Err(error.with_report(report)),
@@ -200,7 +231,10 @@ impl Target<'_> {
         let carrier = self.carrier(&table_sql, choice, facts.rows_possible);
         let single = choice.transport == Transport::Single;
         let sql = verb.sql(self.model, &table_sql, carrier.source(), single, form);
-        Ok((Work { sql, carrier, form, reading: verb.reading(), unanswered: verb.unanswered() }, choice))
+        Ok((
+            Work { sql, carrier, form, reading: verb.reading(), unanswered: verb.unanswered(), writes: verb.writes() },
+            choice,
+        ))
     }
 
     fn carrier(&self, table_sql: &TableSql, choice: Choice, rows_possible: bool) -> Carrier {
@@ -260,7 +294,8 @@ async fn find_duplicates(
     within: &mut Option<Within<'_>>,
     target: &Target<'_>,
     unique: &Unique,
-    config: &BatchConfig,
+    policy: &Policy,
+    duplicates: DuplicatePolicy,
     rows: &EncodedRows,
 ) -> Result<Vec<bool>> {
     let fields: Vec<usize> = unique.columns.iter().map(|&column| target.field(column)).collect();
@@ -270,9 +305,17 @@ async fn find_duplicates(
     let names = unique.columns.iter().filter_map(|&c| target.table.column(target.model.columns[c].name));
     let pairs = match names.into_iter().all(plan::equal_bytes) {
         true => plan::same_bytes(rows, &fields),
-        false => ask_for_duplicates(engine, within, target, unique, rows).await?,
+        false => {
+            let mut retries = Retries::new(policy);
+            loop {
+                match policy.within_deadline(ask_for_duplicates(engine, within, target, unique, rows)).await {
+                    Ok(pairs) => break pairs,
+                    Err(error) => retries.pause_after(error).await?,
+                }
+            }
+        }
     };
-    plan::resolve(unique.policy.unwrap_or(config.duplicates), rows.len(), pairs)
+    plan::resolve(unique.policy.unwrap_or(duplicates), rows.len(), pairs)
 }
 
 fn refuse_null_keys(target: &Target<'_>, rows: &EncodedRows, fields: &[usize]) -> Result<()> {
@@ -305,7 +348,7 @@ async fn ask_for_duplicates(
     let carrier = target.columns_carrier(&table_sql, &unique.columns);
     let sql = sql::duplicates(&table_sql, Source::Columns, &unique.columns);
     let mut session = Session::open(&engine.pool, within.as_mut().map(Within::lend)).await?;
-    session.begin().await?;
+    session.begin(false).await?;
     let answer = carrier.send(&mut session, &sql, rows).await;
     session.rollback().await;
     let (answer, _) = answer?;
@@ -319,36 +362,4 @@ async fn ask_for_duplicates(
         pair.ok_or_else(|| Error::new(ErrorKind::Accounting, "the answer has another form"))
     });
     pairs.collect()
-}
-
-/// Chunks in transactions of their own, each in a task that a dropped call does not cut short.
-struct InPool {
-    pool: Pool,
-    work: Arc<Work>,
-}
-
-#[async_trait]
-impl RunChunk for InPool {
-    async fn run(&mut self, chunk: &Chunk) -> Result<ChunkAnswer> {
-        let (pool, work, rows) = (self.pool.clone(), Arc::clone(&self.work), chunk.rows.clone());
-        let task = tokio::spawn(async move { run_chunk(Session::open(&pool, None).await?, &work, &rows).await });
-        task.await.unwrap_or_else(|stopped| {
-            Err(Error::new(ErrorKind::Connection, format!("the chunk's task ended: {stopped}")))
-        })
-    }
-}
-
-/// Chunks under savepoints of the caller's transaction.
-struct InCaller<'a> {
-    pool: Pool,
-    within: Within<'a>,
-    work: Arc<Work>,
-}
-
-#[async_trait]
-impl RunChunk for InCaller<'_> {
-    async fn run(&mut self, chunk: &Chunk) -> Result<ChunkAnswer> {
-        let session = Session::open(&self.pool, Some(self.within.lend())).await?;
-        run_chunk(session, &self.work, &chunk.rows).await
-    }
 }

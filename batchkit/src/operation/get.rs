@@ -46,6 +46,10 @@ impl Verb for Get {
         sql::get(table, source.unwrap_or(Source::Columns), self.key.columns, form)
     }
 
+    fn writes(&self) -> bool {
+        false
+    }
+
     fn reading(&self) -> Reading {
         Reading::Cells(&[Outcome::Found], Outcome::Missing)
     }

@@ -28,7 +28,9 @@ use crate::catalog::{Catalog, Table};
 use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Filter;
+use crate::metrics::Metrics;
 use crate::model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, Unique};
+use crate::observe::ErrorObserver;
 use crate::session::Within;
 use crate::source::{Feed, Keys, Rows};
 
@@ -77,7 +79,12 @@ impl<M: BatchModel> BatchOperationsBuilder<M> {
         if let Some(problem) = self.config.problem() {
             return Err(Error::new(ErrorKind::Config, problem));
         }
-        let engine = Engine { pool: self.pool, catalog: Arc::new(Catalog::default()), config: self.config };
+        let engine = Engine {
+            pool: self.pool,
+            catalog: Arc::new(Catalog::default()),
+            config: self.config,
+            meter: Arc::default(),
+        };
         Ok(BatchOperations { engine, of: PhantomData })
     }
 }
@@ -86,7 +93,12 @@ impl<M: BatchModel> BatchOperations<M> {
     /// Operations over `pool` with the default settings.
     #[must_use]
     pub fn new(pool: Pool) -> Self {
-        let engine = Engine { pool, catalog: Arc::new(Catalog::default()), config: BatchConfig::default() };
+        let engine = Engine {
+            pool,
+            catalog: Arc::new(Catalog::default()),
+            config: BatchConfig::default(),
+            meter: Arc::default(),
+        };
         BatchOperations { engine, of: PhantomData }
     }
 
@@ -102,6 +114,7 @@ impl<M: BatchModel> BatchOperations<M> {
     /// [`ErrorKind::Schema`] with all [`mismatches`](Error::mismatches).
     pub async fn check_schema(&self) -> Result<()> {
         self.engine.catalog.clear();
+        self.engine.pool.manager().statement_caches.clear();
         self.describe().await.map(drop)
     }
 
@@ -116,7 +129,7 @@ impl<M: BatchModel> BatchOperations<M> {
     /// Inserts rows: of the model, or of its `new` form, where the server sets the `auto` columns.
     ///
     /// `.await` counts the rows inserted; `.returning()` gives the stored rows in input order.
-    pub fn batch_insert<'a, I>(&'a self, rows: I) -> Call<'a, M, Insert>
+    pub fn batch_insert<'a, I>(&self, rows: I) -> Call<'a, M, Insert>
     where
         M: 'a,
         I: IntoIterator<IntoIter: Send + 'a, Item: InsertRow<M> + Send + 'a>,
@@ -125,7 +138,7 @@ impl<M: BatchModel> BatchOperations<M> {
     }
 
     /// [`batch_insert`](Self::batch_insert) of rows whose type is forgotten.
-    pub fn insert_rows<'a>(&'a self, rows: Rows<'a, M>) -> Call<'a, M, Insert> {
+    pub fn insert_rows<'a>(&self, rows: Rows<'a, M>) -> Call<'a, M, Insert> {
         self.call(rows.feed, Insert::new(rows.columns))
     }
 
@@ -133,7 +146,7 @@ impl<M: BatchModel> BatchOperations<M> {
     ///
     /// `.await` counts the rows found and updated. What input rows of one key do, the
     /// [`DuplicatePolicy`](crate::DuplicatePolicy) says.
-    pub fn batch_update<'a, I>(&'a self, rows: I) -> Call<'a, M, Update>
+    pub fn batch_update<'a, I>(&self, rows: I) -> Call<'a, M, Update>
     where
         M: 'a,
         I: IntoIterator<IntoIter: Send + 'a, Item: PatchRow<M> + Send + 'a>,
@@ -142,14 +155,14 @@ impl<M: BatchModel> BatchOperations<M> {
     }
 
     /// [`batch_update`](Self::batch_update) of rows whose type is forgotten.
-    pub fn update_rows<'a>(&'a self, rows: Rows<'a, M>) -> Call<'a, M, Update> {
+    pub fn update_rows<'a>(&self, rows: Rows<'a, M>) -> Call<'a, M, Update> {
         self.call(rows.feed, Update::new(rows.columns))
     }
 
     /// Inserts rows that are new and updates those that are known by a declared unique key.
     ///
     /// `.await` counts inserted, updated and unchanged rows apart.
-    pub fn batch_upsert<'a, I>(&'a self, rows: I) -> Call<'a, M, Upsert>
+    pub fn batch_upsert<'a, I>(&self, rows: I) -> Call<'a, M, Upsert>
     where
         M: 'a,
         I: IntoIterator<IntoIter: Send + 'a, Item: InsertRow<M> + Send + 'a>,
@@ -158,7 +171,7 @@ impl<M: BatchModel> BatchOperations<M> {
     }
 
     /// [`batch_upsert`](Self::batch_upsert) of rows whose type is forgotten.
-    pub fn upsert_rows<'a>(&'a self, rows: Rows<'a, M>) -> Call<'a, M, Upsert> {
+    pub fn upsert_rows<'a>(&self, rows: Rows<'a, M>) -> Call<'a, M, Upsert> {
         self.call(rows.feed, Upsert::new(rows.columns))
     }
 
@@ -166,7 +179,7 @@ impl<M: BatchModel> BatchOperations<M> {
     /// composite one.
     ///
     /// `.await` counts the rows deleted; a key that is named twice counts once.
-    pub fn batch_delete<'a, I>(&'a self, keys: I) -> Call<'a, M, Delete>
+    pub fn batch_delete<'a, I>(&self, keys: I) -> Call<'a, M, Delete>
     where
         M: 'a,
         I: IntoIterator<IntoIter: Send + 'a, Item: KeyFor<M::Key> + Send + 'a>,
@@ -175,7 +188,7 @@ impl<M: BatchModel> BatchOperations<M> {
     }
 
     /// Deletes the rows with these values of a declared unique key: `Product::KEYS.sku`.
-    pub fn batch_delete_by<'a, K, I>(&'a self, key: Unique<M, K>, keys: I) -> Call<'a, M, Delete>
+    pub fn batch_delete_by<'a, K, I>(&self, key: Unique<M, K>, keys: I) -> Call<'a, M, Delete>
     where
         M: 'a,
         K: 'a,
@@ -185,13 +198,13 @@ impl<M: BatchModel> BatchOperations<M> {
     }
 
     /// [`batch_delete`](Self::batch_delete) of keys whose type is forgotten.
-    pub fn delete_keys<'a>(&'a self, keys: Keys<'a, M>) -> Call<'a, M, Delete> {
+    pub fn delete_keys<'a>(&self, keys: Keys<'a, M>) -> Call<'a, M, Delete> {
         self.call(keys.feed, Delete::new(keys.key))
     }
 
     /// Reads the rows with these primary keys, in the order of the keys; a key named twice gives its row
     /// twice. Keys that were not found are left out, told by `.aligned()` and by `.report()`.
-    pub fn batch_get<'a, I>(&'a self, keys: I) -> Call<'a, M, Get, Returning>
+    pub fn batch_get<'a, I>(&self, keys: I) -> Call<'a, M, Get, Returning>
     where
         M: 'a,
         I: IntoIterator<IntoIter: Send + 'a, Item: KeyFor<M::Key> + Send + 'a>,
@@ -200,7 +213,7 @@ impl<M: BatchModel> BatchOperations<M> {
     }
 
     /// Reads the rows with these values of a declared unique key: `Product::KEYS.sku`.
-    pub fn batch_get_by<'a, K, I>(&'a self, key: Unique<M, K>, keys: I) -> Call<'a, M, Get, Returning>
+    pub fn batch_get_by<'a, K, I>(&self, key: Unique<M, K>, keys: I) -> Call<'a, M, Get, Returning>
     where
         M: 'a,
         K: 'a,
@@ -210,7 +223,7 @@ impl<M: BatchModel> BatchOperations<M> {
     }
 
     /// [`batch_get`](Self::batch_get) of keys whose type is forgotten.
-    pub fn get_keys<'a>(&'a self, keys: Keys<'a, M>) -> Call<'a, M, Get, Returning> {
+    pub fn get_keys<'a>(&self, keys: Keys<'a, M>) -> Call<'a, M, Get, Returning> {
         self.call(keys.feed, Get::new(keys.key))
     }
 
@@ -235,7 +248,21 @@ impl<M: BatchModel> BatchOperations<M> {
         read::count(&self.engine, within, filter, limit).await
     }
 
-    fn call<'a, V, A>(&'a self, feed: Box<dyn Feed + 'a>, verb: V) -> Call<'a, M, V, A> {
-        Call { engine: &self.engine, feed, verb, config: self.engine.config.clone(), within: None, of: PhantomData }
+    /// What was measured of the calls so far, of this value and its clones.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.engine.meter.read()
+    }
+
+    fn call<'a, V, A>(&self, feed: Box<dyn Feed + 'a>, verb: V) -> Call<'a, M, V, A> {
+        Call {
+            engine: self.engine.clone(),
+            feed,
+            verb,
+            config: self.engine.config.clone(),
+            within: None,
+            observer: ErrorObserver::default(),
+            of: PhantomData,
+        }
     }
 }

@@ -28,6 +28,11 @@ pub(crate) trait Verb: Send + Sync {
         Ok(())
     }
 
+    /// Whether it writes.
+    fn writes(&self) -> bool {
+        true
+    }
+
     /// Whether COPY into the target does what the verb means.
     fn plain_insert(&self) -> bool {
         false

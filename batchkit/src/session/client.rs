@@ -7,6 +7,7 @@ use futures_util::{SinkExt, StreamExt, pin_mut};
 use postgres_types::{Format, FromSql, IsNull, ToSql, Type};
 use tokio_postgres::{CopyInSink, Row, RowStream, Statement, Transaction};
 
+use super::fate::{Identity, identify};
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire::{EncodedRows, RowsBuilder};
 
@@ -97,37 +98,39 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Opens the transaction.
-    pub(crate) async fn begin(&mut self) -> Result<()> {
-        let Session::Pooled(pooled) = self else { return Ok(()) };
+    /// Opens the transaction. One that `writes` tells what it can be found by, should its connection break.
+    pub(crate) async fn begin(&mut self, writes: bool) -> Result<Option<Identity>> {
+        let Session::Pooled(pooled) = self else { return Ok(None) };
         pooled.vouched_for = false;
         let client = pooled.client()?;
-        client.batch_execute("BEGIN").await?;
-        // A cached statement would turn to a plan made for ten elements at its sixth execution.
-        let settings = client.prepare_cached("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)").await?;
-        client.query(&settings, &[]).await?;
-        Ok(())
+        if !writes {
+            let opened = client.batch_execute("BEGIN; SET LOCAL plan_cache_mode = force_custom_plan").await;
+            return Ok(opened.map(|()| None)?);
+        }
+        // Polled together, the two leave in one flush.
+        let identify = identify();
+        let statement = client.prepare_cached(&identify).await?;
+        let (opened, stream) = tokio::join!(client.batch_execute("BEGIN"), client.query(&statement, &[]));
+        opened?;
+        let mut rows = RowsBuilder::default();
+        for row in &stream? {
+            push(&mut rows, row)?;
+        }
+        let unknown = || Error::new(ErrorKind::Connection, "the server did not tell the transaction's id");
+        Identity::read(&rows.finish()).ok_or_else(unknown).map(Some)
     }
 
-    /// Ends the transaction; what was written is in.
+    /// Ends the transaction; what was written is in. After an error without a plain answer of the server
+    /// (see [`Error::is_lost`]) it may be in or not.
     pub(crate) async fn commit(self) -> Result<()> {
         match self {
             Session::Caller(savepoint) => Ok(savepoint.commit().await?),
-            Session::Pooled(mut pooled) => match pooled.client()?.batch_execute("COMMIT").await {
-                Ok(()) => {
-                    pooled.vouched_for = true;
-                    Ok(())
-                }
-                Err(error) if error.as_db_error().is_none() => {
-                    let what = "the connection broke during COMMIT: whether the chunk was written is unknown";
-                    Err(Error::new(ErrorKind::CommitUnknown, what))
-                }
-                // A deferred constraint: the server has rolled back.
-                Err(error) => {
-                    pooled.vouched_for = !pooled.client()?.is_closed();
-                    Err(error.into())
-                }
-            },
+            Session::Pooled(mut pooled) => {
+                let committed = pooled.client()?.batch_execute("COMMIT").await.map_err(Error::from);
+                // After a plain ERROR (a deferred constraint) the server has rolled back.
+                pooled.vouched_for = committed.as_ref().err().is_none_or(|error| !error.is_lost());
+                committed
+            }
         }
     }
 

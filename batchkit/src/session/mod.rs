@@ -3,10 +3,12 @@
 //! A pooled connection whose transaction was not seen to end never goes back to the pool.
 
 mod client;
+mod fate;
 mod run;
 mod transport;
 
 pub(crate) use client::Session;
 pub use client::Within;
-pub(crate) use run::{ChunkAnswer, Reading, StoredRow, Work, run_chunk};
+pub(crate) use fate::{Fate, Identity, fate};
+pub(crate) use run::{Broken, ChunkAnswer, Reading, StoredRow, Work, run_chunk};
 pub(crate) use transport::Carrier;

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::client::Session;
+use super::fate::Identity;
 use super::transport::Carrier;
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::{Counts, Outcome};
+use crate::retry::{Stage, within};
 use crate::sql::{Form, UNCHANGED_WITHOUT_ROW};
 use crate::wire::EncodedRows;
 
@@ -22,6 +26,8 @@ pub(crate) struct Work {
     pub(crate) reading: Reading,
     /// What became of a row that the accounting form does not answer, if that may be.
     pub(crate) unanswered: Option<Outcome>,
+    /// Whether the statement writes.
+    pub(crate) writes: bool,
 }
 
 /// How the answer of a statement's counting form is read.
@@ -59,22 +65,61 @@ impl StoredRow {
     }
 }
 
+/// Why a chunk did not get through, and what is needed to find out what became of it.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    /// What happened.
+    pub(crate) error: Error,
+    /// How far it came.
+    pub(crate) stage: Stage,
+    /// What its transaction can be found by, if it was opened.
+    pub(crate) identity: Option<Identity>,
+    /// What is true of the chunk should it turn out to be in: known when `COMMIT` was sent.
+    pub(crate) answer: Option<ChunkAnswer>,
+}
+
+impl Broken {
+    /// Broken before anything was sent.
+    pub(crate) fn at_connecting(error: Error) -> Self {
+        Broken { error, stage: Stage::Connect, identity: None, answer: None }
+    }
+}
+
 /// Does the work with one chunk in a transaction (or a savepoint of the caller's): all of it or nothing.
-pub(crate) async fn run_chunk(mut session: Session<'_>, work: &Work, rows: &EncodedRows) -> Result<ChunkAnswer> {
-    let done = match session.begin().await {
-        Ok(()) => send_all(&mut session, work, rows).await,
-        Err(error) => Err(error),
-    };
-    match done {
-        Ok(answer) => {
-            session.commit().await?;
-            Ok(answer)
-        }
+pub(crate) async fn run_chunk(
+    mut session: Session<'_>,
+    work: &Work,
+    rows: &EncodedRows,
+    deadline: Option<Instant>,
+) -> Result<ChunkAnswer, Box<Broken>> {
+    let broken = |error, stage, identity, answer| Err(Box::new(Broken { error, stage, identity, answer }));
+    let identity = match within(deadline, session.begin(work.writes)).await {
+        Ok(identity) => identity,
         Err(error) => {
-            session.rollback().await;
-            Err(error)
+            give_up(session, deadline).await;
+            return broken(error, Stage::Work, None, None);
+        }
+    };
+    match within(deadline, send_all(&mut session, work, rows)).await {
+        Ok(answer) => match within(deadline, session.commit()).await {
+            Ok(()) => Ok(answer),
+            Err(error) => broken(error, Stage::Commit, identity, Some(answer)),
+        },
+        Err(error) => {
+            give_up(session, deadline).await;
+            broken(error, Stage::Work, identity, None)
         }
     }
+}
+
+/// Rolls back, unless the deadline has passed: then nobody waits for an answer, and the connection is discarded.
+async fn give_up(session: Session<'_>, deadline: Option<Instant>) {
+    // What is still to be said is said by whoever looks up the transaction's fate.
+    let rolled_back = async {
+        session.rollback().await;
+        Ok(())
+    };
+    let _ = within(deadline, rolled_back).await;
 }
 
 async fn send_all(session: &mut Session<'_>, work: &Work, rows: &EncodedRows) -> Result<ChunkAnswer> {

@@ -28,6 +28,17 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
+    /// The chunk in pieces, numbered from 0.
+    pub(crate) fn cut(&self, limits: Limits) -> Vec<Chunk> {
+        let pieces = self.rows.cut(limits.rows, limits.bytes).into_iter().enumerate();
+        let piece = |(index, rows): (usize, Range<usize>)| Chunk {
+            index,
+            positions: self.positions[rows.clone()].to_vec(),
+            rows: self.rows.slice(rows),
+        };
+        pieces.map(piece).collect()
+    }
+
     /// The positions as ranges.
     pub(crate) fn ranges(&self) -> Vec<Range<usize>> {
         ranges(&self.positions)

@@ -1,16 +1,16 @@
 //! A transaction per chunk, one after the other. The first failure stops the run; what was committed stays.
 
-use super::{RunChunk, run_one};
+use super::{Runner, run_one};
 use crate::config::BatchConfig;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::source::{Chunks, Limits};
 
 pub(super) fn limits(config: &BatchConfig) -> Limits {
-    Limits { rows: config.batch_size.rows(), bytes: BatchConfig::CHUNK_BYTES }
+    Limits { rows: config.chunk_rows(), bytes: BatchConfig::CHUNK_BYTES }
 }
 
-pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut dyn RunChunk, ledger: &mut Ledger) -> Result<()> {
+pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut Runner<'_>, ledger: &mut Ledger) -> Result<()> {
     while let Some(chunk) = chunks.next()? {
         run_one(chunk, runner, ledger).await?;
     }

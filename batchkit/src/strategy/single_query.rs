@@ -1,6 +1,6 @@
 //! All rows in one transaction, in as few statements as the limits allow: all or nothing.
 
-use super::{RunChunk, run_one};
+use super::{Runner, run_one};
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::source::{Chunks, Limits};
@@ -8,7 +8,7 @@ use crate::source::{Chunks, Limits};
 /// One chunk, however large.
 pub(super) const LIMITS: Limits = Limits { rows: usize::MAX, bytes: usize::MAX };
 
-pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut dyn RunChunk, ledger: &mut Ledger) -> Result<()> {
+pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut Runner<'_>, ledger: &mut Ledger) -> Result<()> {
     match chunks.next()? {
         Some(chunk) => run_one(chunk, runner, ledger).await,
         None => Ok(()),

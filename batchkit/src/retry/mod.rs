@@ -1,0 +1,20 @@
+//! What is done about an error: the decision apart from the mechanism.
+//!
+//! [`classify`] is a pure function from what is known of a failure to one of a few answers; [`Backoff`] is an
+//! iterator of pauses; [`Budget`] caps the retries of a whole call. The loop that puts them together is in
+//! [`chunk`].
+
+mod backoff;
+mod budget;
+mod chunk;
+mod classify;
+mod policy;
+mod read;
+
+pub(crate) use backoff::Backoff;
+pub(crate) use budget::Budget;
+pub(crate) use chunk::{Ran, run};
+pub use classify::Answer;
+pub(crate) use classify::{Failure, Stage, classify};
+pub(crate) use policy::{Policy, within};
+pub(crate) use read::Retries;

@@ -1,0 +1,53 @@
+//! How one call's chunks and questions are retried, and when it has to be over.
+
+use std::future::Future;
+use std::sync::Weak;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Budget;
+use crate::error::{Error, Result};
+use crate::observe::ErrorObserver;
+
+/// How a call's chunks are retried.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    /// The most retries of one chunk.
+    pub(crate) retry_count: u32,
+    /// The first pause's span.
+    pub(crate) retry_delay: Duration,
+    /// The retries that all chunks have left together.
+    pub(crate) budget: Budget,
+    /// When the call has to be over.
+    pub(crate) deadline: Option<Instant>,
+    /// Lives as long as the call does.
+    pub(crate) call: Weak<()>,
+    /// Who is told of every error.
+    pub(crate) observer: ErrorObserver,
+}
+
+impl Policy {
+    /// Whether the deadline has passed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Whether the call was dropped.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.call.strong_count() == 0
+    }
+
+    /// Waits for a step, but not beyond the deadline.
+    pub(crate) async fn within_deadline<T>(&self, step: impl Future<Output = Result<T>>) -> Result<T> {
+        within(self.deadline, step).await
+    }
+}
+
+/// Waits for a step, but not beyond a deadline.
+pub(crate) async fn within<T>(deadline: Option<Instant>, step: impl Future<Output = Result<T>>) -> Result<T> {
+    match deadline {
+        None => step.await,
+        Some(deadline) => tokio::time::timeout_at(deadline, step).await.unwrap_or_else(|_| Err(Error::timeout())),
+    }
+}

@@ -1,0 +1,98 @@
+//! What became of a transaction whose connection broke: its backend is ended, then the server is asked.
+//!
+//! The order matters: as long as the old backend lives, a COMMIT that is still on its way could take effect
+//! behind an answer. Once it is gone the answer is final, on the primary and unless the server has crashed
+//! in between: then transaction ids may have been given out again.
+
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+
+use super::client::Session;
+use crate::error::Result;
+use crate::wire::EncodedRows;
+
+/// How a transaction can be found again.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    xid: String,
+    pid: i32,
+    backend_start: String,
+    crashes: String,
+}
+
+/// What became of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is in.
+    Committed,
+    /// It is not in, and never will be.
+    RolledBack,
+    /// It cannot be told.
+    Undecided,
+}
+
+/// What moves when the server crashes: the postmaster's start does not when it restarts its children after
+/// a backend was killed, but the statistics are reset then.
+const CRASHES: &str = "concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), \
+                       extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()))";
+
+/// Settings of the transaction, and what it is found by. A cached statement would turn to a plan made for
+/// ten elements at its sixth execution.
+pub(super) fn identify() -> String {
+    format!(
+        "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), pg_current_xact_id()::text, \
+         pg_backend_pid(), (SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity \
+         WHERE pid = pg_backend_pid()), {CRASHES}"
+    )
+}
+
+impl Identity {
+    /// Reads the answer of [`identify`].
+    pub(super) fn read(answer: &EncodedRows) -> Option<Self> {
+        let mut fields = if answer.is_empty() { return None } else { answer.row(0).skip(1) };
+        let mut text = || fields.next().flatten().map(<[u8]>::to_vec);
+        let (xid, pid, backend_start, crashes) = (text()?, text()?, text()?, text()?);
+        let string = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
+        Some(Identity {
+            xid: string(xid)?,
+            pid: i32::from_be_bytes(pid.try_into().ok()?),
+            backend_start: string(backend_start)?,
+            crashes: string(crashes)?,
+        })
+    }
+}
+
+/// Ends the backend and tells what became of its transaction.
+pub(crate) async fn fate(pool: &Pool, identity: &Identity) -> Result<Fate> {
+    let mut session = Session::open(pool, None).await?;
+    end_backend(&mut session, identity).await?;
+    let sql = format!(
+        "SELECT CASE WHEN pg_is_in_recovery() OR {CRASHES} <> $1 THEN 'undecided' \
+         ELSE coalesce(pg_xact_status($2::text::xid8), 'undecided') END"
+    );
+    let (answer, _) = session.run(&sql, &[&identity.crashes, &identity.xid]).await?;
+    let status = if answer.is_empty() { None } else { answer.row(0).next().flatten() };
+    Ok(match status {
+        Some(b"committed") => Fate::Committed,
+        Some(b"aborted") => Fate::RolledBack,
+        // In progress without a backend: a prepared transaction of somebody's, not ours.
+        _ => Fate::Undecided,
+    })
+}
+
+/// Ends the backend, and waits until it is gone: its locks are free then, and nothing it had read can still
+/// take effect.
+async fn end_backend(session: &mut Session<'_>, identity: &Identity) -> Result<()> {
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2";
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let (living, _) = session.run(sql, &[&identity.pid, &identity.backend_start]).await?;
+        if living.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+}

@@ -1,0 +1,328 @@
+//! Faults of the server and of rivals: what is promised, and that nothing is left behind.
+
+use std::future::IntoFuture;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use batchkit::{
+    BatchConfig, BatchModel, BatchOperations, BatchSize, ErrorAnswer, ErrorKind, ExecutionStrategy, Filter, Transport,
+};
+use deadpool_postgres::Pool;
+
+use crate::common::{Db, TRANSPORTS, database, pool_through};
+use crate::proxy::{Harm, Proxy, Trap, Way};
+
+#[derive(Debug, Clone, PartialEq, BatchModel)]
+#[batch(table = "stock")]
+struct Stock {
+    #[batch(key)]
+    id: i32,
+    amount: i32,
+}
+
+const TABLE: &str = "CREATE TABLE stock (id int4 PRIMARY KEY, amount int4 NOT NULL)";
+
+fn stock(ids: std::ops::Range<i32>, amount: i32) -> Vec<Stock> {
+    ids.map(|id| Stock { id, amount }).collect()
+}
+
+fn operations(pool: &Pool) -> BatchOperations<Stock> {
+    let config = BatchConfig {
+        retry_delay: Duration::from_millis(1),
+        batch_size: BatchSize::Rows(10),
+        ..BatchConfig::default()
+    };
+    BatchOperations::builder(pool.clone()).config(config).build().unwrap()
+}
+
+/// What was answered to each error.
+type Answers = Arc<Mutex<Vec<(Option<String>, ErrorAnswer)>>>;
+
+macro_rules! recorded {
+    ($call:expr, $answers:expr) => {{
+        let answers = Arc::clone(&$answers);
+        $call.error_callback(move |error, context| {
+            let code = error.sqlstate().map(|state| state.code().to_owned());
+            answers.lock().unwrap().push((code, context.answer));
+        })
+    }};
+}
+
+async fn nothing_is_open(db: &Db) {
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()";
+    assert_eq!(db.number(open).await, 0);
+}
+
+/// Row 1 of the fault table: the backend is ended in the middle of a chunk, once.
+#[tokio::test]
+async fn a_killed_backend_is_survived() {
+    let db = database(TABLE).await;
+    // A sequence is not rolled back: the second try is spared.
+    db.run(
+        "CREATE SEQUENCE tries; CREATE FUNCTION kill_once() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN IF nextval('tries') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NULL; END $$;
+         CREATE TRIGGER kill_once AFTER INSERT ON stock EXECUTE FUNCTION kill_once()",
+    )
+    .await;
+    for transport in TRANSPORTS {
+        db.run("TRUNCATE stock; ALTER SEQUENCE tries RESTART").await;
+        let answers = Answers::default();
+        let call = operations(&db.pool).batch_insert(stock(0..35, 1)).transport(transport).report();
+        let report = recorded!(call, answers).await.unwrap();
+        assert_eq!((report.inserted(), report.retries()), (35, 1), "{transport:?}");
+        assert_eq!(answers.lock().unwrap()[0].1, ErrorAnswer::Fresh, "{transport:?}");
+        assert_eq!(db.number("SELECT count(*) FROM stock").await, 35);
+        nothing_is_open(&db).await;
+    }
+}
+
+/// Rows 6, 7 and 22: a function raises any SQLSTATE, at the statement or at COMMIT, as often as it is told.
+#[tokio::test]
+async fn every_sqlstate_gets_its_answer() {
+    let db = database(TABLE).await;
+    db.run(
+        "CREATE SEQUENCE tries; CREATE TABLE plan (code text, times int8);
+         CREATE FUNCTION raise() RETURNS trigger LANGUAGE plpgsql AS $$
+         DECLARE p plan; BEGIN
+            SELECT * INTO p FROM plan;
+            IF nextval('tries') <= p.times THEN RAISE EXCEPTION USING ERRCODE = p.code, MESSAGE = 'raised'; END IF;
+            RETURN NULL;
+         END $$;",
+    )
+    .await;
+    let again = ["40001", "40P01", "55P03", "55006", "08006", "57P03", "53300", "25006"];
+    let once = ["08P01", "26000"];
+    let stop = ["22003", "23503", "23505", "42P01", "53100", "57014", "P0001", "XX001"];
+    for transport in [Transport::Copy, Transport::UnnestRows] {
+        for deferred in [false, true] {
+            let timing = if deferred { "INITIALLY DEFERRED" } else { "INITIALLY IMMEDIATE" };
+            db.run(&format!(
+                "DROP TRIGGER IF EXISTS raise ON stock; CREATE CONSTRAINT TRIGGER raise AFTER INSERT ON stock \
+                 DEFERRABLE {timing} FOR EACH ROW WHEN (NEW.id = 15) EXECUTE FUNCTION raise()"
+            ))
+            .await;
+            for (codes, mended) in [(&again[..], 3), (&once[..], 1), (&stop[..], 0)] {
+                for code in codes {
+                    for times in [mended, mended + 1] {
+                        let context = format!("{transport:?} {code} {times} times, {timing}");
+                        db.run(&format!("TRUNCATE stock, plan; ALTER SEQUENCE tries RESTART; INSERT INTO plan VALUES ('{code}', {times})")).await;
+                        let answers = Answers::default();
+                        let call = operations(&db.pool).batch_insert(stock(0..30, 1)).transport(transport).report();
+                        let result = recorded!(call, answers).await;
+                        let told = answers.lock().unwrap().clone();
+                        let expected: i32 = if times == mended { 30 } else { 10 };
+                        assert_eq!(db.number("SELECT count(*) FROM stock").await, i64::from(expected), "{context}");
+                        assert!(told.iter().all(|(seen, _)| seen.as_deref() == Some(*code)), "{context}: {told:?}");
+                        assert_eq!(told.len(), usize::try_from(times).unwrap(), "{context}");
+                        match result {
+                            Ok(report) => assert_eq!(
+                                (report.inserted(), report.retries(), times),
+                                (30, times, mended),
+                                "{context}"
+                            ),
+                            Err(error) => {
+                                let report = error.report().unwrap();
+                                assert_eq!(
+                                    (report.inserted(), report.failed(), report.not_attempted()),
+                                    (10, 10, 10),
+                                    "{context}"
+                                );
+                                assert_eq!(
+                                    (error.chunk(), error.sqlstate().unwrap().code()),
+                                    (Some(1), *code),
+                                    "{context}"
+                                );
+                                assert_eq!(told.last().unwrap().1, ErrorAnswer::Stop, "{context}");
+                            }
+                        }
+                        nothing_is_open(&db).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Row 8: a rival holds the table.
+#[tokio::test]
+async fn a_lock_timeout_is_repeated_and_then_told() {
+    let db = database(TABLE).await;
+    let pool = db.pool_with("-c lock_timeout=5ms");
+    let mut rival = db.pool.get().await.unwrap();
+    let lock = rival.transaction().await.unwrap();
+    lock.batch_execute("LOCK TABLE stock").await.unwrap();
+    for transport in [Transport::UnnestRows, Transport::Copy] {
+        let error = operations(&pool).batch_insert(stock(0..5, 1)).transport(transport).await.unwrap_err();
+        assert_eq!((error.sqlstate().unwrap().code(), error.report().unwrap().retries()), ("55P03", 3), "{error}");
+    }
+    drop(lock);
+    assert_eq!(operations(&pool).batch_insert(stock(0..5, 1)).await.unwrap(), 5);
+}
+
+/// Row 10: more workers than connections, many calls at once, and a pool that is closed.
+#[tokio::test]
+async fn a_small_pool_is_waited_for_and_a_closed_one_is_told() {
+    let db = database(TABLE).await;
+    let pool = pool_through(&db, db.server_folder(), 2);
+    let one = |first: i32| {
+        let pool = pool.clone();
+        async move {
+            let call = operations(&pool).batch_upsert(stock(first..first + 100, 1));
+            call.strategy(ExecutionStrategy::Parallel).max_workers(8).await.unwrap().inserted
+        }
+    };
+    let calls: Vec<_> = (0..10).map(|n| tokio::spawn(one(n * 100))).collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap(), 100);
+    }
+    assert_eq!(db.number("SELECT count(*) FROM stock").await, 1_000);
+    pool.close();
+    let error = operations(&pool).batch_insert(stock(0..1, 1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Pool);
+}
+
+/// Row 11: the connection goes silent; the call fails within its deadline, and what it did is known.
+#[tokio::test]
+async fn a_silent_connection_fails_within_the_deadline() {
+    let db = database(TABLE).await;
+    let proxy = Proxy::new(db.server_folder());
+    for at in 0..14 {
+        let pool = pool_through(&db, proxy.folder(), 3);
+        db.run("TRUNCATE stock").await;
+        proxy.set(None);
+        let operations = operations(&pool);
+        operations.check_schema().await.unwrap();
+        operations.batch_insert(stock(100..101, 1)).await.unwrap();
+        proxy.set(Some(Trap { way: Way::ToServer, at, harm: Harm::Silence }));
+        let started = Instant::now();
+        let result = operations.batch_insert(stock(0..5, 1)).timeout(Duration::from_millis(150)).await;
+        assert!(started.elapsed() < Duration::from_secs(20));
+        proxy.set(None);
+        let stored = db.number("SELECT count(*) FROM stock WHERE id < 100").await;
+        match result {
+            Ok(rows) => assert_eq!((rows, stored), (5, 5), "silent at {at}"),
+            Err(error) => assert_eq!((error.kind(), stored), (ErrorKind::Timeout, 0), "silent at {at}: {error}"),
+        }
+        // The rows are free: the old backend is gone.
+        assert_eq!(operations.batch_upsert(stock(0..5, 2)).await.unwrap().inserted, u64::try_from(5 - stored).unwrap());
+    }
+}
+
+/// Row 12: every byte by itself.
+#[tokio::test]
+async fn a_trickling_connection_is_slow_and_exact() {
+    let db = database(TABLE).await;
+    let proxy = Proxy::new(db.server_folder());
+    let pool = pool_through(&db, proxy.folder(), 2);
+    for way in [Way::ToServer, Way::ToClient] {
+        proxy.set(Some(Trap { way, at: 0, harm: Harm::Trickle }));
+        db.run("TRUNCATE stock").await;
+        assert_eq!(operations(&pool).batch_insert(stock(0..50, 1)).await.unwrap(), 50);
+        assert_eq!(operations(&pool).batch_get(0..50).await.unwrap(), stock(0..50, 1));
+    }
+}
+
+/// Row 14: the deadline passes while the server works: the statement ends there too.
+#[tokio::test]
+async fn a_timeout_ends_the_work_on_the_server() {
+    let db = database(TABLE).await;
+    db.run(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NULL; END';
+         CREATE TRIGGER dawdle AFTER INSERT ON stock EXECUTE FUNCTION dawdle()",
+    )
+    .await;
+    for transport in [Transport::UnnestRows, Transport::Copy] {
+        let call = operations(&db.pool).batch_insert(stock(0..5, 1)).transport(transport);
+        let error = call.timeout(Duration::from_millis(100)).await.unwrap_err();
+        assert_eq!((error.kind(), error.report().unwrap().failed()), (ErrorKind::Timeout, 5), "{error}");
+        let active =
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
+        assert_eq!(db.number(active).await, 0);
+    }
+    assert_eq!(db.number("SELECT count(*) FROM stock").await, 0);
+}
+
+/// Row 18: the table changes between two calls of the same operations.
+#[tokio::test]
+async fn a_table_that_changes_between_calls() {
+    let db = database(TABLE).await;
+    let operations = operations(&db.pool);
+    for transport in TRANSPORTS {
+        db.run("DROP TABLE stock; CREATE TABLE stock (id int4 PRIMARY KEY, amount int4 NOT NULL)").await;
+        operations.check_schema().await.unwrap();
+        assert_eq!(operations.batch_insert(stock(0..5, 1)).transport(transport).await.unwrap(), 5);
+        assert_eq!(operations.batch_get(0..5).transport(transport).await.unwrap().len(), 5);
+        db.run("ALTER TABLE stock ADD extra text NOT NULL DEFAULT 'x'").await;
+        // It works, or it is an error that writes nothing; asked to look again, it works.
+        let before = db.number("SELECT count(*) FROM stock").await;
+        if let Err(error) = operations.batch_insert(stock(5..9, 1)).transport(transport).await {
+            assert!(error.sqlstate().is_some(), "{transport:?}: {error}");
+            assert_eq!(db.number("SELECT count(*) FROM stock").await, before, "{transport:?}");
+            operations.check_schema().await.unwrap();
+            assert_eq!(operations.batch_insert(stock(5..9, 1)).transport(transport).await.unwrap(), 4, "{transport:?}");
+        }
+        assert_eq!(operations.batch_get(0..9).transport(transport).await.unwrap(), stock(0..9, 1), "{transport:?}");
+    }
+}
+
+/// Row 13: the call is dropped at every one of its polls; each chunk is wholly in or out, and the pool is clean.
+#[tokio::test]
+async fn a_call_dropped_at_every_poll_leaves_whole_chunks() {
+    let db = database(TABLE).await;
+    let operations = operations(&db.pool);
+    operations.check_schema().await.unwrap();
+    for strategy in [ExecutionStrategy::SingleQuery, ExecutionStrategy::Chunked, ExecutionStrategy::Parallel] {
+        for polls in 1.. {
+            db.run("TRUNCATE stock").await;
+            let call = operations.batch_insert(stock(0..40, 1)).strategy(strategy);
+            let finished = crate::common::poll_times(call.into_future(), polls).await.is_some();
+            // What was started ends by itself: all connections can be had again, and none is in a transaction.
+            let mut clients = Vec::new();
+            for _ in 0..4 {
+                clients.push(db.pool.get().await.unwrap());
+            }
+            for client in &clients {
+                client.batch_execute("BEGIN; COMMIT").await.unwrap();
+            }
+            drop(clients);
+            nothing_is_open(&db).await;
+            let stored = operations.list(Filter::all(), None, None).await.unwrap();
+            let chunk = if strategy == ExecutionStrategy::SingleQuery { 40 } else { 10 };
+            assert_eq!(stored.len() % chunk, 0, "{strategy:?} dropped after {polls} polls");
+            for rows in stored.chunks(chunk) {
+                assert!(rows.iter().zip(&rows[1..]).all(|(one, next)| one.id + 1 == next.id));
+            }
+            if finished {
+                assert_eq!(stored.len(), 40);
+                break;
+            }
+        }
+    }
+}
+
+/// The callback gets chunk, rows and attempt; the numbers of a call add up.
+#[tokio::test]
+async fn errors_and_numbers_are_told() {
+    let db = database(TABLE).await;
+    let operations = operations(&db.pool);
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&calls);
+    let mut rows = stock(0..30, 1);
+    rows[17].id = 3;
+    let call = operations.batch_insert(&rows).error_callback(move |error, context| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(error.kind(), ErrorKind::UniqueViolation);
+        assert_eq!((context.chunk, context.attempt, context.answer), (1, 1, ErrorAnswer::Stop));
+        assert_eq!(context.rows, [10..20]);
+    });
+    call.await.unwrap_err();
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    operations.batch_upsert(stock(0..20, 2)).await.unwrap();
+    let metrics = operations.metrics();
+    let (last, total) = (metrics.last_batch, metrics.total);
+    assert_eq!((last.total_records, last.successful_records, last.failed_records, last.chunks), (20, 20, 0, 2));
+    assert_eq!((total.total_records, total.processed_records, total.successful_records), (50, 40, 30));
+    assert_eq!((total.failed_records, total.chunks, total.errors, metrics.batches), (10, 3, 1, 2));
+    assert!(last.records_per_second() > 0.0 && total.elapsed >= last.elapsed);
+}
