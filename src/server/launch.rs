@@ -5,6 +5,7 @@
 //! server, waits for it, and removes the folder.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,13 +19,18 @@ pub(super) const PORT: u16 = 5432;
 /// The superuser that `initdb` makes.
 pub(super) const SUPERUSER: &str = "postgres";
 
-/// Stops the server at the end of the watchdog's input. It is deaf to the terminal's signals.
+/// Starts the server at each line of the watchdog's input, and stops it at the end. It is deaf to the
+/// terminal's signals.
 const WATCHDOG: &str = r#"
 trap '' INT TERM HUP
 folder=$1; shift
-"$@" >"$folder/log" 2>&1 </dev/null &
-server=$!
-read -r _
+server=
+while read -r _; do
+    # One that was killed is still listed as a process until it is waited for.
+    [ -z "$server" ] || wait "$server"
+    "$@" >>"$folder/log" 2>&1 </dev/null &
+    server=$!
+done
 kill -QUIT "$server" 2>/dev/null
 wait "$server"
 rm -rf "$folder"
@@ -59,6 +65,66 @@ impl Launched {
     pub(super) fn pid(&self) -> u32 {
         self.pid
     }
+
+    /// Starts the server, for the first time or after a crash.
+    pub(super) fn start(&mut self) -> Result<(), ServerError> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let logged = self.log().len();
+            let pipe = self.watchdog.stdin.as_mut().ok_or_else(|| ServerError::new("the server was stopped"))?;
+            pipe.write_all(b"start\n").map_err(|error| ServerError::while_doing("starting the server", error))?;
+            match self.wait_until_ready(logged, deadline) {
+                Ok(pid) => {
+                    self.pid = pid;
+                    return Ok(());
+                }
+                // The children of a postmaster that was killed take a moment to notice.
+                Err(log) if log.contains("shared memory block") && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(log) => return Err(ServerError::while_doing("the server did not start; its log ends", log)),
+            }
+        }
+    }
+
+    /// Ends a process of the server's without a warning.
+    pub(super) fn kill(&self, pid: u32) -> Result<(), ServerError> {
+        match Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(ServerError::new(format!("kill ended with {status}"))),
+            Err(error) => Err(ServerError::while_doing("running kill", error)),
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Waits until the server says in its pid file that it takes connections; its process id, or the end of
+    /// what it has logged since.
+    fn wait_until_ready(&mut self, logged: usize, deadline: Instant) -> Result<u32, String> {
+        let pid_file = self.folder.join("data").join("postmaster.pid");
+        loop {
+            let text = fs::read_to_string(&pid_file).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().map(str::trim).collect();
+            match (lines.first().and_then(|pid| pid.parse().ok()), lines.get(7)) {
+                // A postmaster that was killed has left its file behind.
+                (Some(pid), Some(&"ready")) if pid != self.pid => return Ok(pid),
+                _ => {}
+            }
+            let log = self.log();
+            let new = log.get(logged..).unwrap_or_default();
+            let ended = self.watchdog.try_wait().ok().flatten().is_some();
+            // The last words of a killed postmaster's children are not the new one's.
+            let failed = new.lines().any(|line| line.contains("FATAL") && !line.contains("terminating connection"));
+            if ended || failed || Instant::now() > deadline {
+                let mut tail: Vec<&str> = new.lines().rev().take(5).collect();
+                tail.reverse();
+                return Err(tail.join("\n"));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 impl Drop for Launched {
@@ -90,7 +156,7 @@ pub(super) fn launch(binaries: &Binaries) -> Result<Launched, ServerError> {
     command.process_group(0).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let watchdog = command.spawn().map_err(|error| ServerError::while_doing("starting sh", error))?;
     let mut launched = Launched { folder: folder.keep(), pid: 0, watchdog };
-    launched.pid = wait_until_ready(&mut launched)?;
+    launched.start()?;
     Ok(launched)
 }
 
@@ -111,27 +177,6 @@ fn initialise(binaries: &Binaries, user: &ServerUser, folder: &Path) -> Result<(
     }
     let what = format!("initdb of {} failed (can the server's user read that folder?)", binaries.bin.display());
     Err(ServerError::while_doing(&what, last))
-}
-
-/// Waits until the server says in its pid file that it takes connections; its process id.
-fn wait_until_ready(launched: &mut Launched) -> Result<u32, ServerError> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let pid_file = launched.folder.join("data").join("postmaster.pid");
-    loop {
-        let text = fs::read_to_string(&pid_file).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().map(str::trim).collect();
-        if let (Some(pid), Some(&"ready")) = (lines.first().and_then(|pid| pid.parse().ok()), lines.get(7)) {
-            return Ok(pid);
-        }
-        let ended = launched.watchdog.try_wait().ok().flatten().is_some();
-        let log = fs::read_to_string(launched.folder.join("log")).unwrap_or_default();
-        if ended || Instant::now() > deadline || log.contains("FATAL") {
-            let tail: Vec<&str> = log.lines().rev().take(5).collect();
-            let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
-            return Err(ServerError::while_doing("the server did not start; its log ends", tail));
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// The user that the server runs as: `initdb` refuses root.

@@ -93,6 +93,26 @@ impl Server {
         self.launched.as_ref().map(Launched::pid)
     }
 
+    /// Ends a process of the server's with SIGKILL: the postmaster (its [`pid`](Self::pid)), or a backend.
+    ///
+    /// # Errors
+    /// When the server was not started here, or there is no such process.
+    pub fn kill(&mut self, pid: u32) -> Result<(), ServerError> {
+        self.own()?.kill(pid)
+    }
+
+    /// Starts the server again after its postmaster was killed.
+    ///
+    /// # Errors
+    /// When the server was not started here, or does not recover.
+    pub fn start_again(&mut self) -> Result<(), ServerError> {
+        self.own()?.start()
+    }
+
+    fn own(&mut self) -> Result<&mut Launched, ServerError> {
+        self.launched.as_mut().ok_or_else(|| ServerError::new("this server was not started here"))
+    }
+
     /// A folder that the server can write to and this process can name.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {

@@ -7,6 +7,7 @@
 mod common;
 
 mod contract;
+mod crashes;
 mod cuts;
 mod duplicates;
 mod errors;
