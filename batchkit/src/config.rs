@@ -52,6 +52,18 @@ pub enum DuplicatePolicy {
     LastWins,
 }
 
+/// What happens to a row that the server, or its own values, refuse.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRowError {
+    /// Its chunk is rolled back, and the call stops.
+    #[default]
+    Abort,
+    /// It is turned away, and the other rows of its chunk go in. A plain `.await` is an error all the same,
+    /// which holds the report; `.report()` is not.
+    Reject,
+}
+
 /// The number of rows per chunk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -152,6 +164,10 @@ pub struct BatchConfig {
     pub transport: Transport,
     /// What to do with input rows of the same key.
     pub duplicates: DuplicatePolicy,
+    /// What happens to a row that is refused.
+    pub on_row_error: OnRowError,
+    /// How many rows may be turned away; with one more, the call stops.
+    pub max_rejects: Option<u64>,
     /// How many chunks run at once under [`ExecutionStrategy::Parallel`]; at least 1. More than the pool
     /// has connections is no error: the chunks wait for one.
     pub max_workers: usize,
@@ -180,6 +196,8 @@ impl Default for BatchConfig {
             optimize_for_size: false,
             transport: Transport::default(),
             duplicates: DuplicatePolicy::default(),
+            on_row_error: OnRowError::default(),
+            max_rejects: None,
             max_workers: 4,
             retry_count: 3,
             retry_delay: Duration::from_millis(500),

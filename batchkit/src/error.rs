@@ -53,6 +53,10 @@ pub enum ErrorKind {
     Database,
     /// A stored value that the model's type cannot hold.
     Decode,
+    /// Rows were turned away, and the call did not ask for a report; [`Error::report`] has it.
+    Rejected,
+    /// More rows were turned away than `max_rejects` allows.
+    TooManyRejects,
     /// The server's answer does not account for every row. The chunk was rolled back.
     Accounting,
 }
@@ -150,6 +154,14 @@ impl Error {
         self.0.sqlstate.is_some() || matches!(self.kind(), ErrorKind::Connection | ErrorKind::Pool | ErrorKind::Timeout)
     }
 
+    /// The same error of a row without a form.
+    pub(crate) fn clone_invalid_row(&self) -> Self {
+        let inner = &*self.0;
+        let what = inner.what.clone();
+        let (column, rows) = (inner.column.clone(), inner.rows.clone());
+        Error(Box::new(Inner { kind: inner.kind, what, column, rows, ..Inner::default() }))
+    }
+
     /// The call's deadline has passed.
     pub(crate) fn timeout() -> Self {
         Error::new(ErrorKind::Timeout, "the call's timeout has passed")
@@ -158,6 +170,14 @@ impl Error {
     /// The call was dropped before the chunk was begun.
     pub(crate) fn abandoned() -> Self {
         Error::new(ErrorKind::Timeout, "the call was dropped")
+    }
+
+    /// What breaks a constraint, known by asking for it.
+    pub(crate) fn of_constraint(kind: ErrorKind, code: &str, constraint: &str) -> Self {
+        let mut error = Error::new(kind, "the row breaks a constraint");
+        error.0.sqlstate = Some(SqlState::from_code(code));
+        error.0.constraint = Some(constraint.to_owned());
+        error
     }
 
     /// The commit's fate could not be found out.

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use crate::error::{Error, ErrorKind, Result};
+use crate::reject::{Reject, RejectSink};
 use crate::report::{Counts, Outcome, Report};
 use crate::session::{ChunkAnswer, StoredRow};
 use crate::source::{Chunk, ranges};
@@ -18,10 +20,14 @@ pub(crate) struct Ledger {
     committed: Vec<std::ops::Range<usize>>,
     chunks: usize,
     retries: u64,
+    rejects: Vec<Reject>,
+    sink: RejectSink,
+    max_rejects: u64,
 }
 
 impl Ledger {
-    pub(crate) fn new(form: Form) -> Self {
+    /// Books whose rejects go to `sink`, `max_rejects` of them at the most.
+    pub(crate) fn new(form: Form, sink: RejectSink, max_rejects: Option<u64>) -> Self {
         Ledger {
             form,
             started: Instant::now(),
@@ -31,13 +37,36 @@ impl Ledger {
             committed: Vec::new(),
             chunks: 0,
             retries: 0,
+            rejects: Vec::new(),
+            sink,
+            max_rejects: max_rejects.unwrap_or(u64::MAX),
         }
     }
 
     /// Books rows that were dropped as duplicates before anything was sent.
-    pub(crate) fn duplicates(&mut self, dropped: &[bool]) {
-        let positions: Vec<usize> = (0..dropped.len()).filter(|&row| dropped[row]).collect();
-        self.book(&positions, Outcome::Duplicate);
+    pub(crate) fn duplicates(&mut self, positions: &[usize]) {
+        self.book(positions, Outcome::Duplicate);
+    }
+
+    /// Books rows that were turned away before they were sent.
+    pub(crate) fn unsent(&mut self, rejects: Vec<Reject>) -> Result<()> {
+        for reject in &rejects {
+            self.book(&[reject.position], Outcome::Rejected);
+        }
+        self.reject(rejects)
+    }
+
+    /// Hands rejects to the sink; too many are an error.
+    fn reject(&mut self, rejects: Vec<Reject>) -> Result<()> {
+        for reject in rejects {
+            self.sink.take(&reject);
+            self.rejects.push(reject);
+        }
+        if u64::try_from(self.rejects.len()).unwrap_or(u64::MAX) <= self.max_rejects {
+            return Ok(());
+        }
+        let what = format!("{} rows were turned away; {} were allowed", self.rejects.len(), self.max_rejects);
+        Err(Error::new(ErrorKind::TooManyRejects, what))
     }
 
     /// Books how many times a chunk was tried again.
@@ -46,7 +75,7 @@ impl Ledger {
     }
 
     /// Books a chunk that is in.
-    pub(crate) fn committed(&mut self, chunk: &Chunk, answer: ChunkAnswer) {
+    pub(crate) fn committed(&mut self, chunk: &Chunk, answer: ChunkAnswer) -> Result<()> {
         self.chunks += 1;
         self.committed.extend(chunk.ranges());
         self.counts.merge(&answer.counts);
@@ -59,6 +88,8 @@ impl Ledger {
                 self.stored[position] = stored;
             }
         }
+        let at = |reject: Reject| Reject { position: chunk.positions[reject.position], ..reject };
+        self.reject(answer.rejects.into_iter().map(at).collect())
     }
 
     /// Books a chunk that was rolled back.
@@ -73,6 +104,7 @@ impl Ledger {
 
     /// Closes the books: the report, and the stored rows in input order.
     pub(crate) fn close(mut self) -> (Report, Vec<Option<StoredRow>>) {
+        self.rejects.sort_unstable_by_key(|reject| reject.position);
         self.committed.sort_unstable_by_key(|range| range.start);
         self.committed.dedup_by(|next, last| {
             let joined = last.end == next.start;
@@ -93,6 +125,7 @@ impl Ledger {
             committed: self.committed,
             chunks: self.chunks,
             retries: self.retries,
+            rejects: self.rejects,
             elapsed: self.started.elapsed(),
         };
         (report, self.stored)

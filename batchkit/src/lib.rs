@@ -33,9 +33,9 @@
 //! is one straight way, which every verb takes:
 //!
 //! ```text
-//! rows ─► source ─► strategy ─► session ─► transport ─► bytes on the socket
-//!                                                            │
-//! report ◄────────────── ledger, in input order ◄────────────┘
+//! rows ─► source ─► strategy ─► retry ─► session ─► transport ─► bytes on the socket
+//!                                                                     │
+//! report ◄─────────────────── ledger, in input order ◄────────────────┘
 //! ```
 //!
 //! | step | type | does |
@@ -43,6 +43,7 @@
 //! | rows | [`InsertRow`], [`PatchRow`], [`KeyFor`] | what is written is not what is read: a row type says which columns it gives |
 //! | source | [`Rows`], [`Keys`] | encodes rows once, with the types that the catalogue tells, into owned bytes in the form of binary COPY; behind this step nothing is generic. Input rows of one key are found here, before anything is sent, by their bytes where the server's equality is the bytes', else by asking the server |
 //! | strategy | [`ExecutionStrategy`] | divides the rows into chunks, each a transaction (or a savepoint in the caller's) |
+//! | retry | [`ErrorAnswer`] | decides by SQLSTATE what is done about an error. What became of a COMMIT whose answer was lost is asked of the server, after its backend was ended, before anything is repeated |
 //! | session | [`Within`] | a connection for one chunk: begin, work, commit. A chunk runs in a task of its own, which a dropped call does not cut short; a connection that did not end its transaction is never given back |
 //! | transport | [`Transport`] | sends a chunk as COPY, as one array of rows, as one array per column, through a temporary table, or row by row. Each verb has one statement; it reads its rows from whatever the transport makes |
 //! | ledger | [`Report`], [`Outcome`] | one outcome per row. Answered rows find their input by ordinal or key, never by the order in which they come; what does not add up is an error, and the chunk is rolled back |
@@ -54,6 +55,27 @@
 //! The first use of a table asks the server about it, once ([`BatchOperations::describe`]), and a model that
 //! does not match is refused with everything that differs ([`BatchOperations::check_schema`]): columns,
 //! types, nullability, and that each declared key has a real unique index. No table of yours is ever altered.
+//!
+//! # Faults
+//!
+//! EXACT: every row is applied once or named in the report, the counts add up, and no connection goes back
+//! to the pool with a transaction open. The tests are in `tests/suite`.
+//!
+//! | fault | promised | shown by |
+//! |---|---|---|
+//! | the backend is killed in the middle of a chunk | repeated, EXACT | `faults::a_killed_backend_is_survived` |
+//! | the connection is cut at any message, either way: COMMIT lost, its answer lost | EXACT | `cuts::*_is_exact_at_every_cut` |
+//! | a frozen connection comes back later | its transaction was ended before the repeat, EXACT | `cuts::a_late_copy_is_fenced` |
+//! | the server crashes | acknowledged chunks are there; one that cannot be told is [`ErrorKind::CommitUnknown`] | `crashes::acknowledged_chunks_are_there_after_every_crash` |
+//! | deadlock, serialization failure, lock timeout, any other SQLSTATE, at the statement or at COMMIT | its row of the table in [`ErrorAnswer`] | `faults::every_sqlstate_gets_its_answer`, `faults::a_lock_timeout_is_repeated_and_then_told` |
+//! | fewer connections than workers; a pool that is closed | waited for; an error | `faults::a_small_pool_is_waited_for_and_a_closed_one_is_told` |
+//! | a connection goes silent | an error within the deadline, and EXACT | `faults::a_silent_connection_fails_within_the_deadline` |
+//! | a link of single bytes | slow, EXACT | `faults::a_trickling_connection_is_slow_and_exact` |
+//! | the call is dropped at any poll | whole chunks, a clean pool | `faults::a_call_dropped_at_every_poll_leaves_whole_chunks` |
+//! | the timeout passes while the server works | the work ends on the server too | `faults::a_timeout_ends_the_work_on_the_server` |
+//! | the table changes between calls | caches are cleared, or an error that writes nothing | `faults::a_table_that_changes_between_calls` |
+//! | a trigger drops a row, or changes its key | told as skipped; an error where a row would be lost | `tables::a_key_that_only_a_trigger_knows`, `tables::a_row_that_finds_no_input_is_an_error_and_not_written` |
+//! | a deferred constraint | its rows are found before COMMIT | `rejects::every_way_turns_the_same_rows_away` |
 //!
 //! # Features
 //!
@@ -70,6 +92,7 @@ pub mod model;
 mod observe;
 mod operation;
 mod plan;
+mod reject;
 mod report;
 mod retry;
 mod session;
@@ -79,7 +102,7 @@ mod strategy;
 pub mod wire;
 
 pub use catalog::{CheckConstraint, ForeignKey, Identity, RelationKind, Rights, Table, TableColumn, TableKey, Trigger};
-pub use config::{BatchConfig, BatchSize, DuplicatePolicy, ExecutionStrategy, Transport};
+pub use config::{BatchConfig, BatchSize, DuplicatePolicy, ExecutionStrategy, OnRowError, Transport};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::Filter;
 pub use metrics::{BatchMetrics, Metrics};
@@ -89,6 +112,7 @@ pub use operation::{
     Aligned, Answer, BatchOperations, BatchOperationsBuilder, Call, CountVerb, Delete, Explanation, Get, Insert, Plain,
     Reported, Returning, Update, Upsert, Upserted,
 };
+pub use reject::Reject;
 pub use report::{Counts, Outcome, Report};
 pub use retry::Answer as ErrorAnswer;
 pub use session::Within;

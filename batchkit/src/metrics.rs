@@ -15,9 +15,9 @@ pub struct BatchMetrics {
     pub total_records: u64,
     /// Those of them that were sent.
     pub processed_records: u64,
-    /// Those of them whose chunk is in.
+    /// Those of them that are in.
     pub successful_records: u64,
-    /// Those of them whose chunk was rolled back.
+    /// Those of them that were turned away or whose chunk was rolled back.
     pub failed_records: u64,
     /// The chunks that are in.
     pub chunks: u64,
@@ -36,19 +36,20 @@ impl BatchMetrics {
         if seconds > 0.0 { self.successful_records as f64 / seconds } else { 0.0 }
     }
 
-    fn of(report: &Report, failed: bool) -> Self {
+    fn of(report: &Report, is_error: bool) -> Self {
         let counts: &Counts = report.counts();
         let not_sent = counts.of(Outcome::NotAttempted) + counts.of(Outcome::Duplicate);
         let processed = counts.total() - not_sent;
+        let failed = counts.of(Outcome::Failed) + counts.of(Outcome::Rejected);
         BatchMetrics {
             elapsed: report.elapsed(),
             total_records: counts.total(),
             processed_records: processed,
-            successful_records: processed - counts.of(Outcome::Failed),
-            failed_records: counts.of(Outcome::Failed),
+            successful_records: processed - failed,
+            failed_records: failed,
             chunks: u64::try_from(report.chunks()).unwrap_or(u64::MAX),
             retries: report.retries(),
-            errors: u64::from(failed),
+            errors: u64::from(is_error),
         }
     }
 

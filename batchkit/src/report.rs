@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::reject::Reject;
+
 /// What became of one input row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -24,6 +26,8 @@ pub enum Outcome {
     Duplicate,
     /// The server did not store the row and raised no error: a trigger or a rule.
     Skipped,
+    /// The row was turned away; the others of its chunk went in.
+    Rejected,
     /// The chunk that holds the row was rolled back.
     Failed,
     /// The run stopped before this row's turn.
@@ -31,7 +35,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Outcome; 10] = [
+    const ALL: [Outcome; 11] = [
         Outcome::Inserted,
         Outcome::Updated,
         Outcome::Unchanged,
@@ -40,6 +44,7 @@ impl Outcome {
         Outcome::Missing,
         Outcome::Duplicate,
         Outcome::Skipped,
+        Outcome::Rejected,
         Outcome::Failed,
         Outcome::NotAttempted,
     ];
@@ -55,6 +60,7 @@ impl Outcome {
             Outcome::Missing => 'm',
             Outcome::Duplicate => '2',
             Outcome::Skipped => 's',
+            Outcome::Rejected => 'x',
             Outcome::Failed => '!',
             Outcome::NotAttempted => '-',
         }
@@ -118,6 +124,7 @@ impl fmt::Debug for Counts {
 pub struct Report {
     pub(crate) counts: Counts,
     pub(crate) outcomes: Option<Vec<Outcome>>,
+    pub(crate) rejects: Vec<Reject>,
     pub(crate) committed: Vec<Range<usize>>,
     pub(crate) chunks: usize,
     pub(crate) retries: u64,
@@ -183,6 +190,18 @@ impl Report {
     #[must_use]
     pub const fn skipped(&self) -> u64 {
         self.counts.of(Outcome::Skipped)
+    }
+
+    /// The number of rows that were turned away.
+    #[must_use]
+    pub const fn rejected(&self) -> u64 {
+        self.counts.of(Outcome::Rejected)
+    }
+
+    /// The rows that were turned away, in input order, each with its reason.
+    #[must_use]
+    pub fn rejects(&self) -> &[Reject] {
+        &self.rejects
     }
 
     /// The number of rows whose chunk was rolled back.

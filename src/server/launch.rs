@@ -115,8 +115,10 @@ impl Launched {
             let log = self.log();
             let new = log.get(logged..).unwrap_or_default();
             let ended = self.watchdog.try_wait().ok().flatten().is_some();
-            // The last words of a killed postmaster's children are not the new one's.
-            let failed = new.lines().any(|line| line.contains("FATAL") && !line.contains("terminating connection"));
+            // Clients that come too early, and the children of a postmaster that was killed, are told FATAL too.
+            let why = ["lock file", "shared memory", "could not", "directory", "invalid", "unrecognized"];
+            let fatal = |line: &str| line.contains("FATAL") && why.iter().any(|why| line.contains(why));
+            let failed = new.lines().any(fatal);
             if ended || failed || Instant::now() > deadline {
                 let mut tail: Vec<&str> = new.lines().rev().take(5).collect();
                 tail.reverse();

@@ -1,6 +1,7 @@
 //! Bad input: a typed error that names the thing, prints no value, and tells what was written.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use batchkit::{BatchModel, BatchOperations, Error, ErrorKind, ExecutionStrategy, Outcome, Transport};
 
@@ -204,7 +205,8 @@ async fn a_pool_that_cannot_connect() {
     let manager = deadpool_postgres::Manager::new(config, tokio_postgres::NoTls);
     let pool = deadpool_postgres::Pool::builder(manager).max_size(1).build().unwrap();
     let operations = BatchOperations::<Thing>::new(pool);
-    let error = operations.batch_insert([thing(1)]).await.unwrap_err();
+    let call = operations.batch_insert([thing(1)]).retry_delay(Duration::from_millis(1));
+    let error = call.await.unwrap_err();
     assert_eq!((error.kind(), error.table()), (ErrorKind::Pool, Some("things")));
     assert_tells_no_value(&error);
 }
@@ -216,7 +218,8 @@ async fn a_connection_that_is_killed_is_not_given_back() {
             CREATE TRIGGER die AFTER INSERT ON things EXECUTE FUNCTION die()").await;
     let operations = BatchOperations::<Thing>::new(db.pool.clone());
     for transport in TRANSPORTS {
-        let error = operations.batch_insert([thing(1)]).transport(transport).await.unwrap_err();
+        let call = operations.batch_insert([thing(1)]).transport(transport).retry_delay(Duration::from_millis(1));
+        let error = call.await.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Database | ErrorKind::Connection), "{error:?}");
         assert_eq!(error.report().unwrap().failed(), 1);
     }

@@ -15,6 +15,7 @@ mod faults;
 mod keys;
 mod parallel;
 mod proxy;
+mod rejects;
 mod repository;
 mod schema;
 mod statements;

@@ -78,7 +78,9 @@ SELECT jsonb_build_object(
                        JOIN pg_namespace rn ON rn.oid = rc.relnamespace WHERE rc.oid = k.confrelid),
         'referenced_columns', (SELECT jsonb_agg(f.attname ORDER BY p.pos) FROM unnest(k.confkey) WITH ORDINALITY AS p(attnum, pos)
                     JOIN pg_attribute f ON f.attrelid = k.confrelid AND f.attnum = p.attnum),
-        'deferrable', k.condeferrable
+        'deferrable', k.condeferrable,
+        'to_itself', k.confrelid = k.conrelid,
+        'visible', NOT row_security_active(k.confrelid) AND has_table_privilege(k.confrelid, 'SELECT')
       ) ORDER BY k.conname)
     FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f'), '[]'),
   'triggers', coalesce((

@@ -165,6 +165,10 @@ pub struct ForeignKey {
     pub referenced_columns: Vec<String>,
     /// Whether it can be checked at the end of a transaction only.
     pub deferrable: bool,
+    /// Whether it references its own table.
+    pub to_itself: bool,
+    /// Whether the current user sees all rows of the referenced table.
+    pub visible: bool,
 }
 
 /// A trigger.

@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Model, ReadRow};
 use crate::report::Report;
 use crate::session::StoredRow;
+use crate::source::ranges;
 use crate::wire::{ColumnType, RowReader};
 
 /// The report of a call and its stored rows, still encoded.
@@ -19,6 +20,17 @@ pub struct Answered {
 }
 
 impl Answered {
+    /// The same, or an error that holds the report if rows were turned away: they are never passed over.
+    pub(super) fn without_rejects(self) -> Result<Self> {
+        if self.report.rejected() == 0 {
+            return Ok(self);
+        }
+        let what =
+            format!("{} rows were turned away; ask for .report() to go on with the others", self.report.rejected());
+        let positions: Vec<usize> = self.report.rejects().iter().map(|reject| reject.position).collect();
+        Err(Error::new(ErrorKind::Rejected, what).of_rows(ranges(&positions)).with_report(self.report))
+    }
+
     /// The stored rows in input order, decoded.
     pub(super) fn rows<M: ReadRow>(self) -> impl Iterator<Item = Result<Option<M>>> {
         let Answered { rows, types, .. } = self;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::answer::Answered;
 use super::engine::{Engine, Explanation, Request};
 use super::verb::Verb;
-use crate::config::{BatchConfig, BatchSize, DuplicatePolicy, ExecutionStrategy, Transport};
+use crate::config::{BatchConfig, BatchSize, DuplicatePolicy, ExecutionStrategy, OnRowError, Transport};
 use crate::error::{Error, Result};
 use crate::model::{BatchModel, ReadRow};
 use crate::observe::{ErrorContext, ErrorObserver};
+use crate::reject::{Reject, RejectSink};
 use crate::report::{Counts, Report};
 use crate::session::Within;
 use crate::source::Feed;
@@ -37,6 +38,7 @@ pub struct Call<'a, M, V, A = Plain> {
     pub(super) config: BatchConfig,
     pub(super) within: Option<Within<'a>>,
     pub(super) observer: ErrorObserver,
+    pub(super) sink: RejectSink,
     pub(super) of: PhantomData<fn() -> (M, A)>,
 }
 
@@ -91,6 +93,7 @@ impl<M, V: CountVerb> Answer<M, V> for Plain {
     }
 
     fn answer(answered: Answered) -> Result<V::Count> {
+        let answered = answered.without_rejects()?;
         Ok(V::count(answered.report.counts()))
     }
 }
@@ -103,7 +106,7 @@ impl<M: ReadRow, V> Answer<M, V> for Returning {
     }
 
     fn answer(answered: Answered) -> Result<Vec<M>> {
-        answered.rows().filter_map(Result::transpose).collect()
+        answered.without_rejects()?.rows().filter_map(Result::transpose).collect()
     }
 }
 
@@ -115,7 +118,7 @@ impl<M: ReadRow, V> Answer<M, V> for Aligned {
     }
 
     fn answer(answered: Answered) -> Result<Vec<Option<M>>> {
-        answered.rows().collect()
+        answered.without_rejects()?.rows().collect()
     }
 }
 
@@ -186,6 +189,24 @@ impl<'a, M, V, A> Call<'a, M, V, A> {
         self
     }
 
+    /// What happens to rows that are refused, for this call.
+    pub fn on_row_error(mut self, answer: OnRowError) -> Self {
+        self.config.on_row_error = answer;
+        self
+    }
+
+    /// How many rows may be turned away, for this call; with one more, it stops.
+    pub fn max_rejects(mut self, rows: u64) -> Self {
+        self.config.max_rejects = Some(rows);
+        self
+    }
+
+    /// Is handed each row that is turned away, once, when the others of its chunk are in.
+    pub fn reject_sink(mut self, sink: impl Fn(&Reject) + Send + Sync + 'static) -> Self {
+        self.sink = RejectSink::new(sink);
+        self
+    }
+
     /// Runs inside of the caller's transaction: under savepoints, nothing is committed, no setting is
     /// changed. After an error the transaction is usable, and without what the failed chunk wrote.
     ///
@@ -201,8 +222,8 @@ impl<'a, M, V, A> Call<'a, M, V, A> {
     }
 
     pub(super) fn answering<B>(self) -> Call<'a, M, V, B> {
-        let Call { engine, feed, verb, config, within, observer, of: _ } = self;
-        Call { engine, feed, verb, config, within, observer, of: PhantomData }
+        let Call { engine, feed, verb, config, within, observer, sink, of: _ } = self;
+        Call { engine, feed, verb, config, within, observer, sink, of: PhantomData }
     }
 }
 
@@ -254,6 +275,7 @@ where
             asked: A::form().0,
             within: self.within,
             observer: self.observer,
+            sink: self.sink,
         }
     }
 }

@@ -8,16 +8,17 @@ use tokio::time::Instant;
 
 use super::answer::{Answered, read_types};
 use super::verb::{Unique, Verb};
-use crate::catalog::{Catalog, Table, check};
-use crate::config::{BatchConfig, DuplicatePolicy, Transport};
+use crate::catalog::{Catalog, Table, TableKey, check};
+use crate::config::{BatchConfig, DuplicatePolicy, OnRowError, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
 use crate::metrics::Meter;
 use crate::model::Model;
 use crate::observe::ErrorObserver;
 use crate::plan::{self, Choice, Facts, Pairs};
+use crate::reject::{Reject, RejectSink};
 use crate::retry::{Budget, Policy, Retries};
-use crate::session::{Carrier, Session, Within, Work};
+use crate::session::{Carrier, Session, Suspect, Suspects, Within, Work};
 use crate::source::{Chunks, Feed};
 use crate::sql::{self, Form, Source, TableSql};
 use crate::strategy::{self, InCaller, InPool, Runner};
@@ -59,6 +60,7 @@ pub(crate) struct Request<'a> {
     pub(crate) asked: Form,
     pub(crate) within: Option<Within<'a>>,
     pub(crate) observer: ErrorObserver,
+    pub(crate) sink: RejectSink,
 }
 
 /// Which way a call would take, and why.
@@ -83,9 +85,11 @@ impl Request<'_> {
     async fn run_unnamed(mut self) -> Result<Answered> {
         let columns = self.resolve()?;
         let form = self.verb.form(self.asked);
-        let mut ledger = Ledger::new(form);
+        let rejects = self.config.on_row_error == OnRowError::Reject;
+        let mut ledger = Ledger::new(form, std::mem::take(&mut self.sink), self.config.max_rejects);
         let call = Arc::new(());
         let policy = Policy {
+            rejects,
             call: Arc::downgrade(&call),
             retry_count: self.config.retry_count,
             retry_delay: self.config.retry_delay,
@@ -106,34 +110,44 @@ impl Request<'_> {
         };
         let types = write_types(self.model, &table, &columns);
         let limits = strategy::limits(&self.config);
-        let mut chunks = Chunks::new(self.feed, self.model, columns.clone(), types, limits);
+        let mut chunks = Chunks::new(self.feed, self.model, columns.clone(), types, limits, rejects);
         let target = Target { model: self.model, table: &table, columns: &columns };
         let result = async {
             if let Some(unique) = self.verb.unique() {
-                let rows = chunks.collect()?;
-                let dropped = find_duplicates(
+                let (rows, positions) = chunks.collect()?;
+                let input = Input { rows: &rows, positions: &positions };
+                let refused = target.null_keys(&unique, &input);
+                if let (Some(error), false) = (refused.first().map(|(_, error)| error), rejects) {
+                    return Err(error.clone_invalid_row());
+                }
+                let mut dropped = find_duplicates(
                     &self.engine,
                     &mut self.within,
                     &target,
                     &unique,
                     &policy,
                     self.config.duplicates,
-                    &rows,
+                    &input,
                 )
                 .await?;
-                ledger.duplicates(&dropped);
+                let duplicates = (0..dropped.len()).filter(|&row| dropped[row]).map(|row| positions[row]);
+                ledger.duplicates(&duplicates.collect::<Vec<_>>());
+                refused.iter().for_each(|(row, _)| dropped[*row] = true);
                 chunks.leave_out(&dropped);
+                ledger.unsent(refused.iter().map(|(row, error)| Reject::new(positions[*row], error)).collect())?;
+                ledger.unsent(chunks.take_rejects())?;
             }
             let (work, _) = target.work(&*self.verb, self.config.transport, form)?;
             let work = Arc::new(work);
             let pool = self.engine.pool.clone();
             let mut runner = match self.within {
                 None => Runner::Pool(InPool { pool, work, policy: Arc::new(policy) }),
-                Some(within) => Runner::Caller(InCaller { pool, within, work }),
+                Some(within) => Runner::Caller(InCaller { pool, within, work, rejects }),
             };
             strategy::run(&self.config, &mut chunks, &mut runner, &mut ledger).await
         }
         .await;
+        let result = result.and(ledger.unsent(chunks.take_rejects()));
         if result.is_err() {
             ledger.not_attempted(&chunks.rest());
         }
@@ -160,6 +174,7 @@ impl Request<'_> {
             columns_possible: !columns.is_empty(),
             gives_columns: !columns.is_empty(),
             matchable: self.verb.matchable(self.model, &declared),
+            triggered: declared.triggered,
             narrow: is_narrow(&declared, &columns),
             form,
         };
@@ -224,6 +239,7 @@ impl Target<'_> {
             columns_possible: !self.columns.is_empty() && (rows_possible || layout.whole.is_empty()),
             gives_columns: !self.columns.is_empty(),
             matchable: verb.matchable(self.model, &table_sql),
+            triggered: table_sql.triggered,
             narrow: is_narrow(&table_sql, self.columns),
             form,
         };
@@ -232,7 +248,15 @@ impl Target<'_> {
         let single = choice.transport == Transport::Single;
         let sql = verb.sql(self.model, &table_sql, carrier.source(), single, form);
         Ok((
-            Work { sql, carrier, form, reading: verb.reading(), unanswered: verb.unanswered(), writes: verb.writes() },
+            Work {
+                sql,
+                carrier,
+                form,
+                reading: verb.reading(),
+                unanswered: verb.unanswered(),
+                suspects: self.suspects(verb, &table_sql),
+                writes: verb.writes(),
+            },
             choice,
         ))
     }
@@ -266,6 +290,66 @@ impl Target<'_> {
         RowType { oid: self.table.row_type, columns }
     }
 
+    /// Where the key's columns are among the encoded fields.
+    fn fields(&self, unique: &Unique) -> Vec<usize> {
+        unique.columns.iter().map(|&column| self.field(column)).collect()
+    }
+
+    /// The rows with a NULL in a key that refuses it, each with its error.
+    fn null_keys(&self, unique: &Unique, input: &Input<'_>) -> Vec<(usize, Error)> {
+        let mut refused = Vec::new();
+        for &column in unique.columns.iter().filter(|_| unique.refuses_null) {
+            let (name, field) = (self.model.columns[column].name, self.field(column));
+            let equal = |key: &TableKey| key.nulls_not_distinct && key.columns.iter().flatten().any(|c| c == name);
+            if self.table.keys.iter().any(equal) {
+                continue;
+            }
+            let null = |row: &usize| input.rows.row(*row).nth(field).flatten().is_none();
+            let error = |row: usize| (row, Error::invalid_row(input.positions[row], name, Fault::NullKey));
+            refused.extend((0..input.rows.len()).filter(null).map(error));
+        }
+        refused.sort_by_key(|(row, _)| *row);
+        refused.dedup_by_key(|(row, _)| *row);
+        refused
+    }
+
+    /// The constraints that these rows may break and that can be asked about: those whose columns are given.
+    fn suspects(&self, verb: &dyn Verb, table_sql: &TableSql) -> Suspects {
+        let positions = |names: &[&str]| -> Option<Vec<usize>> {
+            let given = |name: &&str| self.columns.iter().copied().find(|&c| self.model.columns[c].name == *name);
+            names.iter().map(given).collect()
+        };
+        let suspect = |constraint: &str, kind, code, columns: &[usize], sql| Suspect {
+            constraint: constraint.to_owned(),
+            kind,
+            code,
+            sql,
+            carrier: self.columns_carrier(table_sql, columns),
+        };
+        let mut all = Vec::new();
+        // A row may reference another one of its own chunk: only the server can tell.
+        for key in self.table.foreign_keys.iter().filter(|key| key.visible && !key.to_itself) {
+            let names: Vec<&str> = key.columns.iter().map(String::as_str).collect();
+            if let Some(columns) = positions(&names) {
+                let sql = sql::dangling(table_sql, &columns, &key.references, &key.referenced_columns);
+                all.push(suspect(&key.name, ErrorKind::ForeignKeyViolation, "23503", &columns, sql));
+            }
+        }
+        let plain = |key: &&TableKey| key.predicate.is_none() && key.valid && !key.nulls_not_distinct;
+        for key in self.table.keys.iter().filter(plain).filter(|_| verb.plain_insert() && self.table.rights.select) {
+            let names: Option<Vec<&str>> = key.columns.iter().map(Option::as_deref).collect();
+            if let Some(columns) = names.and_then(|names| positions(&names)) {
+                let sql = sql::taken(table_sql, &columns);
+                all.push(suspect(&key.name, ErrorKind::UniqueViolation, "23505", &columns, sql));
+            }
+        }
+        for check in self.table.checks.iter().filter(|_| verb.inserts() && !self.columns.is_empty()) {
+            let sql = sql::unchecked(table_sql, self.columns, &check.expression);
+            all.push(suspect(&check.name, ErrorKind::CheckViolation, "23514", self.columns, sql));
+        }
+        Suspects::new(all)
+    }
+
     /// Where the column is among the encoded fields.
     fn field(&self, column: usize) -> usize {
         self.columns.iter().position(|&c| c == column).unwrap_or(usize::MAX)
@@ -296,44 +380,28 @@ async fn find_duplicates(
     unique: &Unique,
     policy: &Policy,
     duplicates: DuplicatePolicy,
-    rows: &EncodedRows,
+    input: &Input<'_>,
 ) -> Result<Vec<bool>> {
-    let fields: Vec<usize> = unique.columns.iter().map(|&column| target.field(column)).collect();
-    if unique.refuses_null {
-        refuse_null_keys(target, rows, &fields)?;
-    }
     let names = unique.columns.iter().filter_map(|&c| target.table.column(target.model.columns[c].name));
     let pairs = match names.into_iter().all(plan::equal_bytes) {
-        true => plan::same_bytes(rows, &fields),
+        true => plan::same_bytes(input.rows, &target.fields(unique)),
         false => {
             let mut retries = Retries::new(policy);
             loop {
-                match policy.within_deadline(ask_for_duplicates(engine, within, target, unique, rows)).await {
+                match policy.within_deadline(ask_for_duplicates(engine, within, target, unique, input.rows)).await {
                     Ok(pairs) => break pairs,
                     Err(error) => retries.pause_after(error).await?,
                 }
             }
         }
     };
-    plan::resolve(unique.policy.unwrap_or(duplicates), rows.len(), pairs)
+    plan::resolve(unique.policy.unwrap_or(duplicates), input.positions, pairs)
 }
 
-fn refuse_null_keys(target: &Target<'_>, rows: &EncodedRows, fields: &[usize]) -> Result<()> {
-    for &field in fields {
-        let column = &target.model.columns[target.columns[field]];
-        if target
-            .table
-            .keys
-            .iter()
-            .any(|key| key.nulls_not_distinct && key.columns.iter().flatten().any(|c| c == column.name))
-        {
-            continue;
-        }
-        if let Some(row) = (0..rows.len()).find(|&row| rows.row(row).nth(field).flatten().is_none()) {
-            return Err(Error::invalid_row(row, column.name, Fault::NullKey));
-        }
-    }
-    Ok(())
+/// Encoded rows and their input positions.
+struct Input<'i> {
+    rows: &'i EncodedRows,
+    positions: &'i [usize],
 }
 
 /// Asks the server which rows have equal keys.

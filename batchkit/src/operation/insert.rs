@@ -60,6 +60,10 @@ impl Verb for Insert {
         Ok(self.given.to_vec())
     }
 
+    fn inserts(&self) -> bool {
+        true
+    }
+
     fn refuse(&self, model: &Model, table: &Table) -> Result<()> {
         refuse_incomplete(model, table, self.given)
     }

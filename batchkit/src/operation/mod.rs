@@ -31,6 +31,7 @@ use crate::filter::Filter;
 use crate::metrics::Metrics;
 use crate::model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, Unique};
 use crate::observe::ErrorObserver;
+use crate::reject::RejectSink;
 use crate::session::Within;
 use crate::source::{Feed, Keys, Rows};
 
@@ -262,6 +263,7 @@ impl<M: BatchModel> BatchOperations<M> {
             config: self.engine.config.clone(),
             within: None,
             observer: ErrorObserver::default(),
+            sink: RejectSink::default(),
             of: PhantomData,
         }
     }

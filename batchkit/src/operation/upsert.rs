@@ -111,6 +111,10 @@ impl Verb for Upsert {
         Some(Unique { columns: self.target.clone(), policy: None, refuses_null: true })
     }
 
+    fn inserts(&self) -> bool {
+        true
+    }
+
     fn refuse(&self, model: &Model, table: &Table) -> Result<()> {
         refuse_incomplete(model, table, self.given)
     }

@@ -33,6 +33,11 @@ pub(crate) trait Verb: Send + Sync {
         true
     }
 
+    /// Whether it inserts.
+    fn inserts(&self) -> bool {
+        false
+    }
+
     /// Whether COPY into the target does what the verb means.
     fn plain_insert(&self) -> bool {
         false

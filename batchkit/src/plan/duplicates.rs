@@ -77,13 +77,13 @@ pub(crate) fn same_bytes(rows: &EncodedRows, fields: &[usize]) -> Pairs {
     pairs
 }
 
-/// Which of `rows` rows are not to be sent, by the policy.
-pub(crate) fn resolve(policy: DuplicatePolicy, rows: usize, mut pairs: Pairs) -> Result<Vec<bool>> {
-    let mut dropped = vec![false; rows];
+/// Which rows are not to be sent, by the policy; `positions` are the rows' in the input.
+pub(crate) fn resolve(policy: DuplicatePolicy, positions: &[usize], mut pairs: Pairs) -> Result<Vec<bool>> {
+    let mut dropped = vec![false; positions.len()];
     pairs.sort_unstable();
     match policy {
         DuplicatePolicy::Error => {
-            let positions: Vec<usize> = pairs.iter().map(|(row, _)| *row).collect();
+            let positions: Vec<usize> = pairs.iter().map(|(row, _)| positions[*row]).collect();
             if !positions.is_empty() {
                 let what = format!(
                     "{} rows of the input share their key with another; say which one wins with .duplicates(…)",
@@ -115,12 +115,12 @@ mod tests {
     #[test]
     fn the_policy_decides_which_row_stays() {
         let kept = |policy| {
-            let dropped = resolve(policy, 6, PAIRS.to_vec()).unwrap();
+            let dropped = resolve(policy, &[0, 1, 2, 3, 4, 5], PAIRS.to_vec()).unwrap();
             (0..6).filter(|&row| !dropped[row]).collect::<Vec<_>>()
         };
         assert_eq!(kept(DuplicatePolicy::FirstWins), [0, 1, 5]);
         assert_eq!(kept(DuplicatePolicy::LastWins), [3, 4, 5]);
-        let error = resolve(DuplicatePolicy::Error, 6, PAIRS.to_vec()).unwrap_err();
+        let error = resolve(DuplicatePolicy::Error, &[0, 1, 2, 3, 4, 5], PAIRS.to_vec()).unwrap_err();
         assert_eq!((error.kind(), error.rows()), (ErrorKind::DuplicateKey, std::slice::from_ref(&(0..5))));
     }
 }

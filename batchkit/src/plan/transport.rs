@@ -21,6 +21,8 @@ pub(crate) struct Facts {
     pub(crate) gives_columns: bool,
     /// Whether answered rows find their input (by a key that is given or drawn beforehand).
     pub(crate) matchable: bool,
+    /// Whether a trigger may change or drop a row before it is inserted.
+    pub(crate) triggered: bool,
     /// Whether the rows give few of the table's columns.
     pub(crate) narrow: bool,
     /// What the statement has to answer.
@@ -43,9 +45,11 @@ const REFUSES_NULL: &str = "a column that the rows do not give has a domain type
 
 /// Chooses how rows travel. A transport that was asked for is used or refused, never replaced.
 pub(crate) fn choose(asked: Transport, facts: &Facts) -> Result<Choice> {
-    let into_target = facts.plain_insert && facts.form == Form::Count && facts.takes_copy && facts.gives_columns;
+    // Where no trigger can drop a row, the number of rows that COPY tells is the outcome of each.
+    let told = facts.form == Form::Count || (facts.form == Form::Outcomes && !facts.triggered);
+    let into_target = facts.plain_insert && told && facts.takes_copy && facts.gives_columns;
     let stage = facts.may_stage && facts.gives_columns;
-    let unmatchable = facts.form != Form::Count && !facts.matchable;
+    let unmatchable = facts.form != Form::Count && !facts.matchable && !into_target;
     let single = facts.rows_possible || facts.columns_possible;
     let chosen =
         |transport, reason| Ok(Choice { transport, into_target: into_target && transport == Transport::Copy, reason });
@@ -55,7 +59,10 @@ pub(crate) fn choose(asked: Transport, facts: &Facts) -> Result<Choice> {
     };
     match asked {
         Transport::Single => asked_for(single, REFUSES_NULL),
-        Transport::Copy | Transport::UnnestRows | Transport::UnnestColumns if unmatchable => {
+        Transport::UnnestRows | Transport::UnnestColumns if facts.form != Form::Count && !facts.matchable => {
+            asked_for(false, "no key is given or drawn beforehand by which the returned rows would find their input")
+        }
+        Transport::Copy if unmatchable => {
             asked_for(false, "no key is given or drawn beforehand by which the returned rows would find their input")
         }
         Transport::Copy => asked_for(
@@ -70,7 +77,7 @@ pub(crate) fn choose(asked: Transport, facts: &Facts) -> Result<Choice> {
             "returned rows could find their input in no other way: no key is given or drawn beforehand",
         ),
         Transport::Auto if into_target => {
-            chosen(Transport::Copy, "nothing has to come back, so COPY writes into the target")
+            chosen(Transport::Copy, "no rows have to come back, so COPY writes into the target")
         }
         Transport::Auto if facts.narrow && facts.columns_possible => {
             chosen(Transport::UnnestColumns, "the rows give few of the table's columns")

@@ -9,7 +9,7 @@ use super::policy::{Policy, within};
 use super::{Answer, Backoff, Stage, classify};
 use crate::error::{Error, Result};
 use crate::observe::ErrorContext;
-use crate::session::{Broken, ChunkAnswer, Fate, Identity, Session, Work, fate, run_chunk};
+use crate::session::{Broken, ChunkAnswer, Fate, Identity, Mode, Session, Work, fate, run_chunk};
 use crate::source::Chunk;
 
 /// What became of a chunk, and how many times it was tried.
@@ -25,8 +25,15 @@ pub(crate) async fn run(pool: &Pool, work: &Work, chunk: &Chunk, policy: &Policy
     let mut retries = 0;
     // What is worth one more try is worth only one.
     let mut tried_once = Vec::new();
+    // The error of a row's making that the whole chunk met: from then on its bad rows are looked for.
+    let mut first: Option<Error> = None;
     let result = loop {
-        let broken = match attempt(pool, work, chunk, policy).await {
+        let mode = match &first {
+            Some(error) => Mode::Isolate(Some(error)),
+            None if policy.rejects && work.suspects.are_active() => Mode::Isolate(None),
+            None => Mode::Whole,
+        };
+        let broken = match attempt(pool, work, chunk, policy, mode).await {
             Ok(answer) => break Ok(answer),
             Err(broken) => *broken,
         };
@@ -49,6 +56,11 @@ pub(crate) async fn run(pool: &Pool, work: &Work, chunk: &Chunk, policy: &Policy
                 }
                 _ => {}
             }
+        }
+        if decision == Answer::FindBadRows && policy.rejects && first.is_none() {
+            tell(policy, chunk, retries, &error, decision);
+            first = Some(error);
+            continue;
         }
         let once = matches!(decision, Answer::AgainOnce | Answer::FreshOnce | Answer::ClearCaches);
         let again = match decision {
@@ -79,14 +91,20 @@ pub(crate) async fn run(pool: &Pool, work: &Work, chunk: &Chunk, policy: &Policy
 }
 
 /// One try. When the deadline passes, its connection is given up, and the server is asked what became of it.
-async fn attempt(pool: &Pool, work: &Work, chunk: &Chunk, policy: &Policy) -> Result<ChunkAnswer, Box<Broken>> {
+async fn attempt(
+    pool: &Pool,
+    work: &Work,
+    chunk: &Chunk,
+    policy: &Policy,
+    mode: Mode<'_>,
+) -> Result<ChunkAnswer, Box<Broken>> {
     let session = policy.within_deadline(Session::open(pool, None)).await;
     let session = session.map_err(|error| Box::new(Broken::at_connecting(error)))?;
     // The call may have been dropped while its chunk waited for the connection: then it is not begun.
     if policy.is_abandoned() {
         return Err(Box::new(Broken::at_connecting(Error::abandoned())));
     }
-    run_chunk(session, work, &chunk.rows, policy.deadline).await
+    run_chunk(session, work, &chunk.rows, policy.deadline, mode).await
 }
 
 /// How long the server is asked at the most what became of a transaction, once the call's deadline has passed.

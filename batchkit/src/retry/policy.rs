@@ -21,6 +21,8 @@ pub(crate) struct Policy {
     pub(crate) budget: Budget,
     /// When the call has to be over.
     pub(crate) deadline: Option<Instant>,
+    /// Whether bad rows are turned away.
+    pub(crate) rejects: bool,
     /// Lives as long as the call does.
     pub(crate) call: Weak<()>,
     /// Who is told of every error.

@@ -4,11 +4,13 @@
 
 mod client;
 mod fate;
+mod isolate;
 mod run;
 mod transport;
 
 pub(crate) use client::Session;
 pub use client::Within;
 pub(crate) use fate::{Fate, Identity, fate};
-pub(crate) use run::{Broken, ChunkAnswer, Reading, StoredRow, Work, run_chunk};
+pub(crate) use isolate::{Suspect, Suspects};
+pub(crate) use run::{Broken, ChunkAnswer, Mode, Reading, StoredRow, Work, run_chunk};
 pub(crate) use transport::Carrier;

@@ -6,8 +6,10 @@ use tokio::time::Instant;
 
 use super::client::Session;
 use super::fate::Identity;
+use super::isolate::{Suspects, isolate};
 use super::transport::Carrier;
 use crate::error::{Error, ErrorKind, Result};
+use crate::reject::Reject;
 use crate::report::{Counts, Outcome};
 use crate::retry::{Stage, within};
 use crate::sql::{Form, UNCHANGED_WITHOUT_ROW};
@@ -28,6 +30,8 @@ pub(crate) struct Work {
     pub(crate) unanswered: Option<Outcome>,
     /// Whether the statement writes.
     pub(crate) writes: bool,
+    /// The constraints that rows may break; asked only where bad rows are turned away.
+    pub(crate) suspects: Suspects,
 }
 
 /// How the answer of a statement's counting form is read.
@@ -46,6 +50,8 @@ pub(crate) struct ChunkAnswer {
     pub(crate) counts: Counts,
     /// For each row of the chunk its outcome, and the stored row; empty where only counts were asked for.
     pub(crate) rows: Vec<(Outcome, Option<StoredRow>)>,
+    /// The rows that were turned away, by their position in the chunk.
+    pub(crate) rejects: Vec<Reject>,
 }
 
 /// Where a stored row is among the rows that the server answered.
@@ -85,12 +91,22 @@ impl Broken {
     }
 }
 
+/// What becomes of a chunk that has bad rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mode<'a> {
+    /// It fails as a whole.
+    Whole,
+    /// They are turned away. The error that the whole chunk met, if it was tried before.
+    Isolate(Option<&'a Error>),
+}
+
 /// Does the work with one chunk in a transaction (or a savepoint of the caller's): all of it or nothing.
 pub(crate) async fn run_chunk(
     mut session: Session<'_>,
     work: &Work,
     rows: &EncodedRows,
     deadline: Option<Instant>,
+    mode: Mode<'_>,
 ) -> Result<ChunkAnswer, Box<Broken>> {
     let broken = |error, stage, identity, answer| Err(Box::new(Broken { error, stage, identity, answer }));
     let identity = match within(deadline, session.begin(work.writes)).await {
@@ -100,7 +116,13 @@ pub(crate) async fn run_chunk(
             return broken(error, Stage::Work, None, None);
         }
     };
-    match within(deadline, send_all(&mut session, work, rows)).await {
+    let sent = async {
+        match mode {
+            Mode::Whole => send_all(&mut session, work, rows).await,
+            Mode::Isolate(first) => isolate(&mut session, work, rows, first).await,
+        }
+    };
+    match within(deadline, sent).await {
         Ok(answer) => match within(deadline, session.commit()).await {
             Ok(()) => Ok(answer),
             Err(error) => broken(error, Stage::Commit, identity, Some(answer)),
@@ -122,7 +144,8 @@ async fn give_up(session: Session<'_>, deadline: Option<Instant>) {
     let _ = within(deadline, rolled_back).await;
 }
 
-async fn send_all(session: &mut Session<'_>, work: &Work, rows: &EncodedRows) -> Result<ChunkAnswer> {
+/// Sends a chunk's rows, statement by statement.
+pub(super) async fn send_all(session: &mut Session<'_>, work: &Work, rows: &EncodedRows) -> Result<ChunkAnswer> {
     let mut whole = ChunkAnswer::default();
     for statement in work.carrier.statements(rows) {
         let part = rows.slice(statement);
@@ -130,7 +153,10 @@ async fn send_all(session: &mut Session<'_>, work: &Work, rows: &EncodedRows) ->
         match work.form {
             Form::Count => whole.counts.merge(&read_counts(work.reading, part.len(), &answer, tag)?),
             Form::Outcomes | Form::Rows => {
-                let answered = read_outcomes(work, part.len(), answer)?;
+                let answered = match work.carrier {
+                    Carrier::CopyInto => copied(part.len(), tag)?,
+                    _ => read_outcomes(work, part.len(), answer)?,
+                };
                 for (outcome, _) in &answered {
                     whole.counts.add(*outcome, 1);
                 }
@@ -164,6 +190,14 @@ fn read_counts(reading: Reading, rows: usize, answer: &EncodedRows, tag: u64) ->
         .ok_or_else(|| unaccounted(&format!("{} rows were written for {rows} rows of input", counts.total())))?;
     counts.add(rest, others);
     Ok(counts)
+}
+
+/// COPY tells a number only: where that is all of them, each row is in.
+fn copied(rows: usize, tag: u64) -> Result<Vec<(Outcome, Option<StoredRow>)>> {
+    if usize::try_from(tag) == Ok(rows) {
+        return Ok(vec![(Outcome::Inserted, None); rows]);
+    }
+    Err(unaccounted(&format!("COPY took {tag} of {rows} rows, and does not tell which")))
 }
 
 /// Reads the accounting form's answer: one row for each row of input, in whatever order.

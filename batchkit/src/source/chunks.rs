@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::feed::Feed;
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::reject::Reject;
 use crate::wire::{ColumnType, EncodedRows, RowsBuilder};
 
 /// How large a chunk may be; it has at least one row.
@@ -68,13 +69,20 @@ pub(crate) struct Chunks<'a> {
     next_position: usize,
     next_chunk: usize,
     builder: RowsBuilder,
-    bad: bool,
+    /// The input positions of the builder's rows.
+    positions: Vec<usize>,
+    /// The row that ended the encoding, which no chunk has.
+    bad: Option<usize>,
+    /// The rows that have no form, where these are turned away.
+    rejects: Option<Vec<Reject>>,
 }
 
 /// Rows that were encoded beforehand, and those of them that are to be sent.
 struct Collected {
     rows: EncodedRows,
-    /// The positions that were not cut into a chunk yet, ascending.
+    /// The input positions of the rows.
+    positions: Vec<usize>,
+    /// The rows that were not cut into a chunk yet, ascending.
     kept: std::vec::IntoIter<usize>,
 }
 
@@ -86,6 +94,7 @@ impl<'a> Chunks<'a> {
         columns: Vec<usize>,
         types: Vec<ColumnType>,
         limits: Limits,
+        turns_away: bool,
     ) -> Self {
         Chunks {
             feed,
@@ -97,16 +106,19 @@ impl<'a> Chunks<'a> {
             next_position: 0,
             next_chunk: 0,
             builder: RowsBuilder::default(),
-            bad: false,
+            positions: Vec::new(),
+            bad: None,
+            rejects: turns_away.then(Vec::new),
         }
     }
 
-    /// Encodes all rows now, to be compared with each other.
-    pub(crate) fn collect(&mut self) -> Result<EncodedRows> {
+    /// Encodes all rows now, to be compared with each other; the rows and their input positions.
+    pub(crate) fn collect(&mut self) -> Result<(EncodedRows, Vec<usize>)> {
         while self.encode_next()? {}
-        let rows = self.builder.finish();
-        self.collected = Some(Collected { kept: (0..rows.len()).collect::<Vec<_>>().into_iter(), rows: rows.clone() });
-        Ok(rows)
+        let (rows, positions) = (self.builder.finish(), std::mem::take(&mut self.positions));
+        let kept = (0..rows.len()).collect::<Vec<_>>().into_iter();
+        self.collected = Some(Collected { rows: rows.clone(), positions: positions.clone(), kept });
+        Ok((rows, positions))
     }
 
     /// Leaves these rows out of all chunks: `dropped` has an entry for each collected row.
@@ -117,18 +129,23 @@ impl<'a> Chunks<'a> {
         }
     }
 
-    /// The next chunk; `None` at the end. A row that cannot be encoded is an error.
+    /// The rows that were turned away since this was asked last, because they have no form.
+    pub(crate) fn take_rejects(&mut self) -> Vec<Reject> {
+        self.rejects.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The next chunk; `None` at the end. A row that cannot be encoded is an error, or turned away.
     pub(crate) fn next(&mut self) -> Result<Option<Chunk>> {
+        let limits = self.next_limits();
         let (rows, positions) = match &mut self.collected {
-            Some(collected) => collected.next(self.limits),
+            Some(collected) => collected.next(limits),
             None => {
-                let first = self.next_position;
-                while self.builder.len() < self.limits.rows && self.builder.byte_len() < self.limits.bytes {
+                while self.builder.len() < limits.rows && self.builder.byte_len() < limits.bytes {
                     if !self.encode_next()? {
                         break;
                     }
                 }
-                (self.builder.finish(), (first..self.next_position).collect())
+                (self.builder.finish(), std::mem::take(&mut self.positions))
             }
         };
         if positions.is_empty() {
@@ -138,32 +155,51 @@ impl<'a> Chunks<'a> {
         Ok(Some(Chunk { index: self.next_chunk - 1, rows, positions }))
     }
 
+    /// Where bad rows are turned away, the first chunks are small: they find out cheaply which constraints
+    /// the rows break, and the chunks behind them are asked about these before they are sent.
+    fn next_limits(&self) -> Limits {
+        /// More than most calls have workers.
+        const PROBES: usize = 4;
+        const PART: usize = 16;
+        let probe = self.rejects.is_some() && self.next_chunk < PROBES && self.limits.rows != usize::MAX;
+        let rows = if probe { (self.limits.rows / PART).max(self.limits.rows.min(PART)) } else { self.limits.rows };
+        Limits { rows, ..self.limits }
+    }
+
     /// The positions that no chunk had yet, after an error: they were not attempted.
     pub(crate) fn rest(&mut self) -> Vec<usize> {
         match &mut self.collected {
-            Some(collected) => collected.kept.by_ref().collect(),
+            Some(collected) => collected.kept.by_ref().map(|row| collected.positions[row]).collect(),
             None => {
-                let first = self.next_position - self.builder.len() - usize::from(self.bad);
+                let mut rest = std::mem::take(&mut self.positions);
+                rest.extend(self.bad);
+                let first = self.next_position;
                 self.next_position += self.feed.count_rest();
-                (first..self.next_position).collect()
+                rest.extend(first..self.next_position);
+                rest
             }
         }
     }
 
     fn encode_next(&mut self) -> Result<bool> {
         let position = self.next_position;
-        match self.feed.encode_next(&self.columns, &self.types, &mut self.builder) {
-            None => Ok(false),
-            Some(Ok(())) => {
-                self.next_position += 1;
+        let Some(encoded) = self.feed.encode_next(&self.columns, &self.types, &mut self.builder) else {
+            return Ok(false);
+        };
+        self.next_position += 1;
+        let Err((column, fault)) = encoded else {
+            self.positions.push(position);
+            return Ok(true);
+        };
+        let error = Error::invalid_row(position, self.model.columns[self.columns[column]].name, fault);
+        match &mut self.rejects {
+            Some(rejects) => {
+                rejects.push(Reject::new(position, &error));
                 Ok(true)
             }
-            Some(Err((column, fault))) => {
-                let name = self.model.columns[self.columns[column]].name;
-                // The row was taken from the feed: it counts among those that were not attempted.
-                self.next_position += 1;
-                self.bad = true;
-                Err(Error::invalid_row(position, name, fault))
+            None => {
+                self.bad = Some(position);
+                Err(error)
             }
         }
     }
@@ -171,21 +207,21 @@ impl<'a> Chunks<'a> {
 
 impl Collected {
     fn next(&mut self, limits: Limits) -> (EncodedRows, Vec<usize>) {
-        let mut positions = Vec::new();
+        let mut chosen = Vec::new();
         let mut bytes = 0;
-        for &position in self.kept.as_slice() {
-            bytes += self.rows.fields(position).len();
-            if positions.len() >= limits.rows || (bytes > limits.bytes && !positions.is_empty()) {
+        for &row in self.kept.as_slice() {
+            bytes += self.rows.fields(row).len();
+            if chosen.len() >= limits.rows || (bytes > limits.bytes && !chosen.is_empty()) {
                 break;
             }
-            positions.push(position);
+            chosen.push(row);
         }
-        let Some((&first, &last)) = positions.first().zip(positions.last()) else {
-            return (EncodedRows::default(), positions);
+        let Some((&first, &last)) = chosen.first().zip(chosen.last()) else {
+            return (EncodedRows::default(), chosen);
         };
-        self.kept.nth(positions.len() - 1);
-        let whole = last - first + 1 == positions.len();
-        let rows = if whole { self.rows.slice(first..last + 1) } else { self.rows.subset(&positions) };
-        (rows, positions)
+        self.kept.nth(chosen.len() - 1);
+        let whole = last - first + 1 == chosen.len();
+        let rows = if whole { self.rows.slice(first..last + 1) } else { self.rows.subset(&chosen) };
+        (rows, chosen.into_iter().map(|row| self.positions[row]).collect())
     }
 }

@@ -84,8 +84,9 @@ fn row_aliases(table: &TableSql, given: &[usize]) -> String {
 pub(crate) fn stage_create(table: &TableSql, given: &[usize]) -> String {
     let columns = list(given, "", |&c| format!("t.{} AS c{c}, ", table.columns[c].name));
     let stage = quote("batchkit_stage");
+    // A chunk whose bad rows are searched stages several times.
     format!(
-        "CREATE TEMP TABLE {stage} ON COMMIT DROP AS SELECT {columns}NULL::int8 AS o FROM {} AS t WITH NO DATA",
+        "DROP TABLE IF EXISTS {STAGE}; CREATE TEMP TABLE {stage} ON COMMIT DROP AS SELECT {columns}NULL::int8 AS o FROM {} AS t WITH NO DATA",
         table.name
     )
 }

@@ -51,10 +51,7 @@ async fn run_one(chunk: Chunk, runner: &mut Runner<'_>, ledger: &mut Ledger) -> 
 fn book(chunk: &Chunk, ran: Ran, ledger: &mut Ledger) -> Result<()> {
     ledger.retried(ran.retries);
     match ran.result {
-        Ok(answer) => {
-            ledger.committed(chunk, answer);
-            Ok(())
-        }
+        Ok(answer) => ledger.committed(chunk, answer),
         Err(error) => {
             ledger.failed(chunk);
             Err(error.of_rows(chunk.ranges()).in_chunk(chunk.index))

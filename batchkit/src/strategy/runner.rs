@@ -5,9 +5,9 @@ use std::sync::Arc;
 use deadpool_postgres::Pool;
 use tokio::task::JoinHandle;
 
-use crate::error::{Error, ErrorKind};
-use crate::retry::{self, Policy, Ran};
-use crate::session::{Session, Within, Work, run_chunk};
+use crate::error::{Error, ErrorKind, Result};
+use crate::retry::{self, Answer, Policy, Ran, Stage, classify};
+use crate::session::{ChunkAnswer, Mode, Session, Within, Work, run_chunk};
 use crate::source::Chunk;
 
 /// Where chunks run.
@@ -30,6 +30,8 @@ pub(crate) struct InCaller<'a> {
     pub(crate) pool: Pool,
     pub(crate) within: Within<'a>,
     pub(crate) work: Arc<Work>,
+    /// Whether bad rows are turned away.
+    pub(crate) rejects: bool,
 }
 
 impl Runner<'_> {
@@ -37,17 +39,25 @@ impl Runner<'_> {
     pub(super) async fn run(&mut self, chunk: &Arc<Chunk>) -> Ran {
         match self {
             Runner::Pool(runner) => ran(runner.start(Arc::clone(chunk)).await),
-            Runner::Caller(runner) => {
-                let session = Session::open(&runner.pool, Some(runner.within.lend())).await;
-                let result = match session {
-                    Ok(session) => {
-                        run_chunk(session, &runner.work, &chunk.rows, None).await.map_err(|broken| broken.error)
-                    }
-                    Err(error) => Err(error),
-                };
-                Ran { result, retries: 0 }
-            }
+            Runner::Caller(runner) => Ran { result: runner.run(chunk).await, retries: 0 },
         }
+    }
+}
+
+impl InCaller<'_> {
+    /// A chunk that fails for a row's fault is rolled back to its savepoint and sent again without its bad
+    /// rows, if these may be turned away.
+    async fn run(&mut self, chunk: &Chunk) -> Result<ChunkAnswer> {
+        let error = match self.attempt(chunk, Mode::Whole).await {
+            Err(error) if self.rejects && classify(error.failure(Stage::Work)) == Answer::FindBadRows => error,
+            result => return result,
+        };
+        self.attempt(chunk, Mode::Isolate(Some(&error))).await
+    }
+
+    async fn attempt(&mut self, chunk: &Chunk, mode: Mode<'_>) -> Result<ChunkAnswer> {
+        let session = Session::open(&self.pool, Some(self.within.lend())).await?;
+        run_chunk(session, &self.work, &chunk.rows, None, mode).await.map_err(|broken| broken.error)
     }
 }
 
@@ -60,7 +70,7 @@ impl InPool {
 }
 
 /// What a task answered; one that panicked or was stopped with its runtime has answered nothing.
-pub(super) fn ran(answer: Result<Ran, tokio::task::JoinError>) -> Ran {
+pub(super) fn ran(answer: std::result::Result<Ran, tokio::task::JoinError>) -> Ran {
     answer.unwrap_or_else(|stopped| {
         let error = Error::new(ErrorKind::Connection, format!("the chunk's task ended: {stopped}"));
         Ran { result: Err(error), retries: 0 }

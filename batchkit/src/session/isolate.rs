@@ -1,0 +1,228 @@
+//! Finds the rows to blame, so that the others of their chunk can go in.
+//!
+//! The constraint that was broken is asked first: one query over the chunk's rows names all that break it.
+//! Errors that name no constraint, and constraints that cannot be asked, are found by halving under
+//! savepoints. A row is turned away only after the server refused it alone, or its constraint's own query
+//! named it. What is not a row's fault (a deadlock, a lost connection) ends the search, and the chunk is
+//! tried again.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::client::Session;
+use super::run::{ChunkAnswer, Work, send_all};
+use super::transport::Carrier;
+use crate::error::{Error, ErrorKind, Result};
+use crate::reject::Reject;
+use crate::report::Outcome;
+use crate::retry::{Answer, Stage, classify};
+use crate::sql::Form;
+use crate::wire::EncodedRows;
+
+/// A constraint that rows may break, and the query that names those.
+#[derive(Debug)]
+pub(crate) struct Suspect {
+    /// The constraint's name.
+    pub(crate) constraint: String,
+    /// What breaking it is called.
+    pub(crate) kind: ErrorKind,
+    /// Its SQLSTATE.
+    pub(crate) code: &'static str,
+    /// Answers the ordinals of the rows that break it.
+    pub(crate) sql: String,
+    /// How the rows' columns that matter travel.
+    pub(crate) carrier: Carrier,
+}
+
+/// The constraints of a call's table.
+#[derive(Debug, Default)]
+pub(crate) struct Suspects {
+    all: Vec<Suspect>,
+    /// Those that the chunks before have broken: the next ones are asked about them before they are sent.
+    active: Mutex<Vec<usize>>,
+}
+
+impl Suspects {
+    pub(crate) fn new(all: Vec<Suspect>) -> Self {
+        Suspects { all, active: Mutex::default() }
+    }
+
+    /// Whether chunks are to be asked about before they are sent.
+    pub(crate) fn are_active(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
+    fn named(&self, constraint: Option<&str>) -> Option<usize> {
+        self.all.iter().position(|suspect| Some(suspect.constraint.as_str()) == constraint)
+    }
+
+    /// Remembers whether a constraint was found broken.
+    fn remember(&self, suspect: usize, broken: bool) {
+        let mut active = self.lock();
+        active.retain(|&known| known != suspect);
+        if broken {
+            active.push(suspect);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<usize>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends the good rows of a chunk, inside of its transaction. `first` is the error that the whole chunk met.
+/// Without one, only the constraints are asked that chunks before have broken, and the first error ends the
+/// try: savepoints cost as much as the search saves.
+pub(crate) async fn isolate(
+    session: &mut Session<'_>,
+    work: &Work,
+    rows: &EncodedRows,
+    first: Option<&Error>,
+) -> Result<ChunkAnswer> {
+    let mut search = Search {
+        work,
+        rows,
+        left: (0..rows.len()).collect(),
+        rejects: BTreeMap::new(),
+        asked: Vec::new(),
+        answer: ChunkAnswer::default(),
+        slots: vec![None; rows.len()],
+    };
+    let active = work.suspects.lock().clone();
+    let Some(first) = first else {
+        for suspect in active {
+            search.ask(session, suspect).await?;
+        }
+        let left = std::mem::take(&mut search.left);
+        let answer =
+            if left.is_empty() { ChunkAnswer::default() } else { send_all(session, work, &rows.subset(&left)).await? };
+        search.take(&left, answer);
+        return Ok(search.finish());
+    };
+    // A constraint that is checked at COMMIT would name no row there.
+    if let Session::Pooled(_) = session {
+        session.execute("SET CONSTRAINTS ALL IMMEDIATE").await?;
+    }
+    for suspect in active.into_iter().chain(work.suspects.named(first.constraint())) {
+        search.ask_guarded(session, suspect).await?;
+    }
+    loop {
+        let left = std::mem::take(&mut search.left);
+        let Some(error) = search.send(session, &left).await? else { break };
+        let suspect = work.suspects.named(error.constraint()).filter(|suspect| !search.asked.contains(suspect));
+        search.left = left;
+        let before = search.left.len();
+        if let Some(suspect) = suspect {
+            search.ask_guarded(session, suspect).await?;
+        }
+        if search.left.len() == before {
+            search.halve(session).await?;
+            break;
+        }
+    }
+    Ok(search.finish())
+}
+
+/// What is known so far.
+struct Search<'a> {
+    work: &'a Work,
+    rows: &'a EncodedRows,
+    /// The rows that are neither in nor turned away, ascending.
+    left: Vec<usize>,
+    rejects: BTreeMap<usize, Reject>,
+    asked: Vec<usize>,
+    answer: ChunkAnswer,
+    slots: Vec<Option<(Outcome, Option<super::StoredRow>)>>,
+}
+
+impl Search<'_> {
+    /// Turns away the rows that a constraint's query names; one that fails names none.
+    async fn ask_guarded(&mut self, session: &mut Session<'_>, suspect: usize) -> Result<()> {
+        session.execute("SAVEPOINT batchkit").await?;
+        match self.ask(session, suspect).await {
+            Err(error) if error.is_lost() => return Err(error),
+            _ => {}
+        }
+        session.execute("ROLLBACK TO SAVEPOINT batchkit; RELEASE SAVEPOINT batchkit").await
+    }
+
+    /// Turns away the rows that a constraint's query names.
+    async fn ask(&mut self, session: &mut Session<'_>, suspect: usize) -> Result<()> {
+        if self.asked.contains(&suspect) || self.left.is_empty() {
+            return Ok(());
+        }
+        self.asked.push(suspect);
+        let about = &self.work.suspects.all[suspect];
+        let rows = self.rows.subset(&self.left);
+        let (answer, _) = about.carrier.send(session, &about.sql, &rows).await?;
+        let ordinals = (0..answer.len()).filter_map(|row| {
+            let ordinal: [u8; 8] = answer.row(row).next().flatten()?.try_into().ok()?;
+            usize::try_from(i64::from_be_bytes(ordinal) - 1).ok()
+        });
+        let named: Vec<usize> = ordinals.filter_map(|at| self.left.get(at).copied()).collect();
+        self.work.suspects.remember(suspect, !named.is_empty());
+        let error = Error::of_constraint(about.kind, about.code, &about.constraint);
+        for &row in &named {
+            self.rejects.insert(row, Reject::new(row, &error));
+        }
+        self.left.retain(|row| !self.rejects.contains_key(row));
+        Ok(())
+    }
+
+    /// Takes down what became of these rows.
+    fn take(&mut self, part: &[usize], answer: ChunkAnswer) {
+        self.answer.counts.merge(&answer.counts);
+        for (&row, slot) in part.iter().zip(answer.rows) {
+            self.slots[row] = Some(slot);
+        }
+    }
+
+    /// Sends these rows under a savepoint: they are in, or an error that is a row's fault is answered.
+    async fn send(&mut self, session: &mut Session<'_>, part: &[usize]) -> Result<Option<Error>> {
+        if part.is_empty() {
+            return Ok(None);
+        }
+        let rows = self.rows.subset(part);
+        session.execute("SAVEPOINT batchkit").await?;
+        match send_all(session, self.work, &rows).await {
+            Ok(answer) => {
+                session.execute("RELEASE SAVEPOINT batchkit").await?;
+                self.take(part, answer);
+                Ok(None)
+            }
+            Err(error) if !error.is_lost() && classify(error.failure(Stage::Work)) == Answer::FindBadRows => {
+                session.execute("ROLLBACK TO SAVEPOINT batchkit; RELEASE SAVEPOINT batchkit").await?;
+                Ok(Some(error))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends what is left in ever smaller parts, in order; what fails alone is turned away.
+    async fn halve(&mut self, session: &mut Session<'_>) -> Result<()> {
+        let mut parts = vec![std::mem::take(&mut self.left)];
+        while let Some(mut part) = parts.pop() {
+            let Some(error) = self.send(session, &part).await? else { continue };
+            match part[..] {
+                [row] => {
+                    self.rejects.insert(row, Reject::new(row, &error));
+                }
+                _ => {
+                    let second = part.split_off(part.len() / 2);
+                    parts.extend([second, part]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> ChunkAnswer {
+        self.answer.counts.add(Outcome::Rejected, u64::try_from(self.rejects.len()).unwrap_or(u64::MAX));
+        if self.work.form != Form::Count {
+            let rejected = (Outcome::Rejected, None);
+            self.answer.rows = self.slots.into_iter().map(|slot| slot.unwrap_or_else(|| rejected.clone())).collect();
+        }
+        self.answer.rejects = self.rejects.into_values().collect();
+        self.answer
+    }
+}
