@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::{Reject, RejectSink};
 use crate::report::{Counts, Outcome, Report};
@@ -23,11 +24,12 @@ pub(crate) struct Ledger {
     rejects: Vec<Reject>,
     sink: RejectSink,
     max_rejects: u64,
+    log_progress: bool,
 }
 
 impl Ledger {
-    /// Books whose rejects go to `sink`, `max_rejects` of them at the most.
-    pub(crate) fn new(form: Form, sink: RejectSink, max_rejects: Option<u64>) -> Self {
+    /// Empty books. Rejects go to `sink`.
+    pub(crate) fn new(form: Form, sink: RejectSink, config: &BatchConfig) -> Self {
         Ledger {
             form,
             started: Instant::now(),
@@ -39,7 +41,8 @@ impl Ledger {
             retries: 0,
             rejects: Vec::new(),
             sink,
-            max_rejects: max_rejects.unwrap_or(u64::MAX),
+            max_rejects: config.max_rejects.unwrap_or(u64::MAX),
+            log_progress: config.log_progress,
         }
     }
 
@@ -77,6 +80,10 @@ impl Ledger {
     /// Books a chunk that is in.
     pub(crate) fn committed(&mut self, chunk: &Chunk, answer: ChunkAnswer) -> Result<()> {
         self.chunks += 1;
+        if self.log_progress {
+            let (elapsed, rejected) = (self.started.elapsed(), answer.rejects.len());
+            tracing::info!(chunk = chunk.index, rows = chunk.positions.len(), rejected, ?elapsed, "chunk is in");
+        }
         self.committed.extend(chunk.ranges());
         self.counts.merge(&answer.counts);
         for (&position, (outcome, stored)) in chunk.positions.iter().zip(answer.rows) {

@@ -177,7 +177,8 @@ impl<'a, M, V, A> Call<'a, M, V, A> {
         self
     }
 
-    /// How long this call may take in all.
+    /// How long this call may take in all. Inside of a caller's transaction its own settings hold instead: this
+    /// one is not looked at there.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.config.timeout = Some(timeout);
         self

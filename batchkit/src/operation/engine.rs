@@ -86,7 +86,7 @@ impl Request<'_> {
         let columns = self.resolve()?;
         let form = self.verb.form(self.asked);
         let rejects = self.config.on_row_error == OnRowError::Reject;
-        let mut ledger = Ledger::new(form, std::mem::take(&mut self.sink), self.config.max_rejects);
+        let mut ledger = Ledger::new(form, std::mem::take(&mut self.sink), &self.config);
         let call = Arc::new(());
         let policy = Policy {
             rejects,

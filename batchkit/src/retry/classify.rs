@@ -42,7 +42,8 @@ pub enum Answer {
     Fresh,
     /// The chunk is tried again on a fresh connection, once.
     FreshOnce,
-    /// The chunk is halved, and both halves are tried.
+    /// The chunk was too much for the server. `Optimistic` turns to chunks; otherwise the call stops: a smaller
+    /// `batch_size` will help.
     Halve,
     /// What is known of the table and its statements is asked again, once.
     ClearCaches,
