@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::settings::DatabaseSettings;
+
 /// How a call's rows are divided over transactions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -14,9 +16,13 @@ pub enum ExecutionStrategy {
     /// A transaction per chunk of [`BatchSize`] rows, one after the other.
     #[default]
     Chunked,
-    /// Chunks over up to `max_workers` pooled connections at once. Not inside of a caller's transaction,
-    /// which has one connection.
+    /// Chunks over up to `max_workers` pooled connections at once, each with a range of the keys. Not inside of
+    /// a caller's transaction, which has one connection.
     Parallel,
+    /// Chunks one after the other, as under `Chunked`, while the rows of the next ones are made ready and those
+    /// behind are worked up: [`pre_process`](crate::BatchOperations::pre_process) runs on all cores, and
+    /// [`post_process`](crate::Call::post_process) beside the next chunk.
+    Pipelined,
     /// All rows in one transaction first; when that fails for a reason that chunking can help, chunks.
     Optimistic,
 }
@@ -106,36 +112,31 @@ impl From<usize> for BatchSize {
 }
 
 /// Durations as numbers of seconds, as the guide writes them.
-mod seconds {
+pub(crate) mod seconds {
     use std::time::Duration;
 
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(duration.as_secs_f64())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 
-    pub(super) mod optional {
+    pub(crate) mod optional {
         use super::{Deserialize, Deserializer, Duration, Error, Serializer};
 
-        pub(in super::super) fn serialize<S: Serializer>(
-            duration: &Option<Duration>,
-            serializer: S,
-        ) -> Result<S::Ok, S::Error> {
+        pub(crate) fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
             match duration {
                 Some(duration) => serializer.serialize_some(&duration.as_secs_f64()),
                 None => serializer.serialize_none(),
             }
         }
 
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<Option<Duration>, D::Error> {
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
             let seconds = Option::<f64>::deserialize(deserializer)?;
             seconds.map(|seconds| Duration::try_from_secs_f64(seconds).map_err(D::Error::custom)).transpose()
         }
@@ -182,6 +183,8 @@ pub struct BatchConfig {
     /// the statement is cancelled on the server and its connection discarded.
     #[serde(with = "seconds::optional")]
     pub timeout: Option<Duration>,
+    /// The server's settings for each transaction.
+    pub database: DatabaseSettings,
     /// Whether calls are counted: see [`BatchOperations::metrics`](crate::BatchOperations::metrics).
     pub collect_metrics: bool,
     /// Whether each chunk that is in is logged, through `tracing` at level INFO.
@@ -202,6 +205,7 @@ impl Default for BatchConfig {
             retry_count: 3,
             retry_delay: Duration::from_millis(500),
             timeout: None,
+            database: DatabaseSettings::default(),
             collect_metrics: true,
             log_progress: false,
         }
@@ -225,6 +229,8 @@ impl BatchConfig {
             Some("max_workers must be at least 1")
         } else if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
             Some("timeout must be longer than nothing")
+        } else if self.database.has_empty_span() {
+            Some("the database's timeouts must be longer than nothing; None leaves the server's own")
         } else {
             None
         }

@@ -37,6 +37,10 @@ pub enum ErrorKind {
     UnknownKey,
     /// A row that has no form in the table's types; it was not sent.
     InvalidRow,
+    /// The caller's own pre-processing failed for a row; it was not sent. [`Error::reason`] has what it said.
+    PreProcess,
+    /// The caller's own post-processing failed at rows; they are stored. [`Error::report`] tells which.
+    PostProcess,
     /// Rows of one input with the same key, under [`DuplicatePolicy::Error`](crate::DuplicatePolicy::Error).
     DuplicateKey,
     /// A unique or primary key was broken (SQLSTATE 23505).
@@ -73,6 +77,7 @@ struct Inner {
     constraint: Option<String>,
     sqlstate: Option<SqlState>,
     server_message: Option<String>,
+    reason: Option<String>,
     rows: Vec<Range<usize>>,
     chunk: Option<usize>,
     mismatches: Vec<String>,
@@ -80,6 +85,7 @@ struct Inner {
     fatal: bool,
     routine: Option<String>,
     cache_lookup: bool,
+    not_begun: bool,
 }
 
 impl Error {
@@ -95,6 +101,12 @@ impl Error {
 
     pub(crate) fn invalid_row(row: usize, column: &str, fault: Fault) -> Self {
         Error::new(ErrorKind::InvalidRow, fault.to_string()).in_column(column).of_row(row)
+    }
+
+    pub(crate) fn of_pre_process(row: usize, reason: String) -> Self {
+        let mut error = Error::new(ErrorKind::PreProcess, "pre-processing failed").of_row(row);
+        error.0.reason = Some(reason);
+        error
     }
 
     pub(crate) fn in_table(mut self, table: impl Into<String>) -> Self {
@@ -136,7 +148,7 @@ impl Error {
     }
 
     /// What the decision about it depends on.
-    pub(crate) fn failure(&self, stage: Stage) -> Failure<'_> {
+    pub(crate) fn failure(&self, stage: Stage, snapshot: bool) -> Failure<'_> {
         let inner = &*self.0;
         Failure {
             stage,
@@ -144,7 +156,7 @@ impl Error {
             fatal: inner.fatal,
             routine: inner.routine.as_deref(),
             cache_lookup: inner.cache_lookup,
-            snapshot: false,
+            snapshot,
         }
     }
 
@@ -152,6 +164,18 @@ impl Error {
     /// and no retry will help.
     pub(crate) fn is_of_the_server(&self) -> bool {
         self.0.sqlstate.is_some() || matches!(self.kind(), ErrorKind::Connection | ErrorKind::Pool | ErrorKind::Timeout)
+    }
+
+    /// Whether what was known of the table and its statements may be out of date.
+    pub(crate) fn tells_of_a_changed_table(&self) -> bool {
+        let code = self.0.sqlstate.as_ref().map_or("", SqlState::code);
+        let changed = code.starts_with("42") && code != "42501";
+        changed || code.starts_with("26") || matches!(code, "0A000" | "XX000" | "22P03")
+    }
+
+    /// Whether the server has no connection to spare.
+    pub(crate) fn is_of_too_many_connections(&self) -> bool {
+        self.0.sqlstate.as_ref() == Some(&SqlState::TOO_MANY_CONNECTIONS)
     }
 
     /// The same error of a row without a form.
@@ -169,7 +193,14 @@ impl Error {
 
     /// The call was dropped before the chunk was begun.
     pub(crate) fn abandoned() -> Self {
-        Error::new(ErrorKind::Timeout, "the call was dropped")
+        let mut error = Error::new(ErrorKind::Timeout, "the call was dropped");
+        error.0.not_begun = true;
+        error
+    }
+
+    /// Whether the chunk was not begun at all.
+    pub(crate) fn is_not_begun(&self) -> bool {
+        self.0.not_begun
     }
 
     /// What breaks a constraint, known by asking for it.
@@ -240,6 +271,12 @@ impl Error {
     #[must_use]
     pub fn report(&self) -> Option<&Report> {
         self.0.report.as_ref()
+    }
+
+    /// What the caller's own pre-processing said of the row. `Display` does not print it.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.0.reason.as_deref()
     }
 
     /// The server's own message. **It may quote values of a row**; `Display` never prints it in the

@@ -1,17 +1,18 @@
 //! The books of one call: what became of each row, as the chunks' answers come in.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::reject::{Reject, RejectSink};
-use crate::report::{Counts, Outcome, Report};
+use crate::reject::{KeyShape, Reject};
+use crate::report::{Counts, Outcome, PostFailure, Report};
 use crate::session::{ChunkAnswer, StoredRow};
 use crate::source::{Chunk, ranges};
 use crate::sql::Form;
 
 /// What became of each row so far.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Ledger {
     form: Form,
     started: Instant,
@@ -22,14 +23,15 @@ pub(crate) struct Ledger {
     chunks: usize,
     retries: u64,
     rejects: Vec<Reject>,
-    sink: RejectSink,
+    post_dropped: u64,
+    post_failures: Vec<PostFailure>,
     max_rejects: u64,
-    log_progress: bool,
+    key: Arc<KeyShape>,
 }
 
 impl Ledger {
-    /// Empty books. Rejects go to `sink`.
-    pub(crate) fn new(form: Form, sink: RejectSink, config: &BatchConfig) -> Self {
+    /// Empty books of rows with keys of this shape.
+    pub(crate) fn new(form: Form, config: &BatchConfig, key: Arc<KeyShape>) -> Self {
         Ledger {
             form,
             started: Instant::now(),
@@ -40,36 +42,27 @@ impl Ledger {
             chunks: 0,
             retries: 0,
             rejects: Vec::new(),
-            sink,
+            post_dropped: 0,
+            post_failures: Vec::new(),
             max_rejects: config.max_rejects.unwrap_or(u64::MAX),
-            log_progress: config.log_progress,
+            key,
         }
     }
 
-    /// Books rows that were dropped as duplicates before anything was sent.
-    pub(crate) fn duplicates(&mut self, positions: &[usize]) {
-        self.book(positions, Outcome::Duplicate);
+    /// Books rows that are not sent, or were rolled back.
+    pub(crate) fn book(&mut self, positions: &[usize], outcome: Outcome) {
+        for range in ranges(positions) {
+            self.counts.add(outcome, u64::try_from(range.len()).unwrap_or(u64::MAX));
+            range.for_each(|position| self.set(position, outcome));
+        }
     }
 
     /// Books rows that were turned away before they were sent.
-    pub(crate) fn unsent(&mut self, rejects: Vec<Reject>) -> Result<()> {
-        for reject in &rejects {
+    pub(crate) fn unsent(&mut self, rejects: &[Reject]) -> Result<()> {
+        for reject in rejects {
             self.book(&[reject.position], Outcome::Rejected);
         }
         self.reject(rejects)
-    }
-
-    /// Hands rejects to the sink; too many are an error.
-    fn reject(&mut self, rejects: Vec<Reject>) -> Result<()> {
-        for reject in rejects {
-            self.sink.take(&reject);
-            self.rejects.push(reject);
-        }
-        if u64::try_from(self.rejects.len()).unwrap_or(u64::MAX) <= self.max_rejects {
-            return Ok(());
-        }
-        let what = format!("{} rows were turned away; {} were allowed", self.rejects.len(), self.max_rejects);
-        Err(Error::new(ErrorKind::TooManyRejects, what))
     }
 
     /// Books how many times a chunk was tried again.
@@ -77,13 +70,9 @@ impl Ledger {
         self.retries += u64::from(retries);
     }
 
-    /// Books a chunk that is in.
-    pub(crate) fn committed(&mut self, chunk: &Chunk, answer: ChunkAnswer) -> Result<()> {
+    /// Books a chunk that is in; its rejects, by their input positions and with their keys.
+    pub(crate) fn committed(&mut self, chunk: &Chunk, answer: ChunkAnswer) -> Vec<Reject> {
         self.chunks += 1;
-        if self.log_progress {
-            let (elapsed, rejected) = (self.started.elapsed(), answer.rejects.len());
-            tracing::info!(chunk = chunk.index, rows = chunk.positions.len(), rejected, ?elapsed, "chunk is in");
-        }
         self.committed.extend(chunk.ranges());
         self.counts.merge(&answer.counts);
         for (&position, (outcome, stored)) in chunk.positions.iter().zip(answer.rows) {
@@ -95,23 +84,47 @@ impl Ledger {
                 self.stored[position] = stored;
             }
         }
-        let at = |reject: Reject| Reject { position: chunk.positions[reject.position], ..reject };
-        self.reject(answer.rejects.into_iter().map(at).collect())
+        let placed = |reject: Reject| {
+            let key = self.key.of(&chunk.rows.row(reject.position));
+            Reject { position: chunk.positions[reject.position], ..reject }.with_key(key)
+        };
+        answer.rejects.into_iter().map(placed).collect()
     }
 
-    /// Books a chunk that was rolled back.
-    pub(crate) fn failed(&mut self, chunk: &Chunk) {
-        self.book(&chunk.positions, Outcome::Failed);
+    /// Takes down rejects that were booked; too many are an error.
+    pub(crate) fn reject(&mut self, rejects: &[Reject]) -> Result<()> {
+        self.rejects.extend_from_slice(rejects);
+        if u64::try_from(self.rejects.len()).unwrap_or(u64::MAX) <= self.max_rejects {
+            return Ok(());
+        }
+        let what = format!("{} rows were turned away; {} were allowed", self.rejects.len(), self.max_rejects);
+        Err(Error::new(ErrorKind::TooManyRejects, what))
     }
 
-    /// Books rows that no chunk had.
-    pub(crate) fn not_attempted(&mut self, positions: &[usize]) {
-        self.book(positions, Outcome::NotAttempted);
+    /// The stored rows of a chunk, or of all, with their input positions.
+    pub(crate) fn stored(&self, positions: Option<&[usize]>) -> Vec<(usize, StoredRow)> {
+        let stored = |position: usize| Some((position, self.stored.get(position)?.clone()?));
+        match positions {
+            Some(positions) => positions.iter().copied().filter_map(stored).collect(),
+            None => (0..self.stored.len()).filter_map(stored).collect(),
+        }
+    }
+
+    /// Takes down what the caller's post-processing dropped and failed at.
+    pub(crate) fn post_processed(&mut self, dropped: u64, failures: Vec<PostFailure>) {
+        self.post_dropped += dropped;
+        self.post_failures.extend(failures);
+    }
+
+    /// How long the call has run.
+    pub(crate) fn elapsed(&self) -> std::time::Duration {
+        self.started.elapsed()
     }
 
     /// Closes the books: the report, and the stored rows in input order.
     pub(crate) fn close(mut self) -> (Report, Vec<Option<StoredRow>>) {
         self.rejects.sort_unstable_by_key(|reject| reject.position);
+        self.post_failures.sort_unstable_by_key(|failure| failure.position);
         self.committed.sort_unstable_by_key(|range| range.start);
         self.committed.dedup_by(|next, last| {
             let joined = last.end == next.start;
@@ -121,9 +134,10 @@ impl Ledger {
             joined
         });
         let total = usize::try_from(self.counts.total()).unwrap_or(usize::MAX);
-        self.stored.resize(total, None);
+        // Chunks may have been booked before those in front of them.
+        self.stored.resize(total.max(self.stored.len()), None);
         let outcomes = (self.form != Form::Count).then(|| {
-            self.outcomes.resize(total, Outcome::NotAttempted);
+            self.outcomes.resize(total.max(self.outcomes.len()), Outcome::NotAttempted);
             self.outcomes
         });
         let report = Report {
@@ -133,16 +147,11 @@ impl Ledger {
             chunks: self.chunks,
             retries: self.retries,
             rejects: self.rejects,
+            post_dropped: self.post_dropped,
+            post_failures: self.post_failures,
             elapsed: self.started.elapsed(),
         };
         (report, self.stored)
-    }
-
-    fn book(&mut self, positions: &[usize], outcome: Outcome) {
-        for range in ranges(positions) {
-            self.counts.add(outcome, u64::try_from(range.len()).unwrap_or(u64::MAX));
-            range.for_each(|position| self.set(position, outcome));
-        }
     }
 
     fn set(&mut self, position: usize, outcome: Outcome) {

@@ -82,6 +82,7 @@
 //! `derive` (on by default), and `chrono`, `jiff`, `rust_decimal`, `time`, `uuid` for columns of these
 //! libraries' types.
 
+mod books;
 mod catalog;
 mod config;
 mod error;
@@ -96,11 +97,13 @@ mod reject;
 mod report;
 mod retry;
 mod session;
+mod settings;
 mod source;
 mod sql;
 mod strategy;
 pub mod wire;
 
+pub use books::Tracker;
 pub use catalog::{CheckConstraint, ForeignKey, Identity, RelationKind, Rights, Table, TableColumn, TableKey, Trigger};
 pub use config::{BatchConfig, BatchSize, DuplicatePolicy, ExecutionStrategy, OnRowError, Transport};
 pub use error::{Error, ErrorKind, Result};
@@ -110,12 +113,13 @@ pub use model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, WriteRow};
 pub use observe::ErrorContext;
 pub use operation::{
     Aligned, Answer, BatchOperations, BatchOperationsBuilder, Call, CountVerb, Delete, Explanation, Get, Insert, Plain,
-    Reported, Returning, Update, Upsert, Upserted,
+    PostProcess, PreProcess, Reported, Returning, Update, Upsert, Upserted, WithReport,
 };
-pub use reject::Reject;
-pub use report::{Counts, Outcome, Report};
+pub use reject::{Reject, RejectKey};
+pub use report::{Counts, Outcome, PostFailure, Report};
 pub use retry::Answer as ErrorAnswer;
 pub use session::Within;
+pub use settings::{DatabaseSettings, IsolationLevel, SynchronousCommit};
 pub use source::{Keys, Rows};
 
 #[cfg(feature = "derive")]

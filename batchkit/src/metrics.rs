@@ -17,7 +17,7 @@ pub struct BatchMetrics {
     pub processed_records: u64,
     /// Those of them that are in.
     pub successful_records: u64,
-    /// Those of them that were turned away or whose chunk was rolled back.
+    /// Those of them that were turned away, whose chunk was rolled back, or whose fate is unknown.
     pub failed_records: u64,
     /// The chunks that are in.
     pub chunks: u64,
@@ -38,9 +38,10 @@ impl BatchMetrics {
 
     fn of(report: &Report, is_error: bool) -> Self {
         let counts: &Counts = report.counts();
-        let not_sent = counts.of(Outcome::NotAttempted) + counts.of(Outcome::Duplicate);
+        let not_sent =
+            [Outcome::NotAttempted, Outcome::Duplicate, Outcome::Filtered].map(|o| counts.of(o)).iter().sum::<u64>();
         let processed = counts.total() - not_sent;
-        let failed = counts.of(Outcome::Failed) + counts.of(Outcome::Rejected);
+        let failed = counts.of(Outcome::Failed) + counts.of(Outcome::Unknown) + counts.of(Outcome::Rejected);
         BatchMetrics {
             elapsed: report.elapsed(),
             total_records: counts.total(),

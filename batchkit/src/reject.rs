@@ -3,14 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind};
+use bytes::Bytes;
+use postgres_types::{FromSqlOwned, Type};
 
-/// A row that was turned away, and why. It never holds the row's values: `position` tells the caller which.
+use crate::error::{Error, ErrorKind};
+use crate::wire::RawFields;
+
+/// A row that was turned away, and why. Its `Debug` prints no value of the row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reject {
     /// The row's position in the input, from 0.
     pub position: usize,
+    /// The row's key: the primary key where the rows give it, else the first unique key that they give.
+    pub key: Option<RejectKey>,
     /// What was wrong with it.
     pub kind: ErrorKind,
     /// The SQLSTATE; `None` for a row that was not sent because it has no form in the table's types.
@@ -19,6 +25,8 @@ pub struct Reject {
     pub constraint: Option<String>,
     /// The column to blame, where one is.
     pub column: Option<String>,
+    /// What the caller's own [`pre_process`](crate::BatchOperations::pre_process) said of it.
+    pub reason: Option<String>,
 }
 
 impl Reject {
@@ -26,11 +34,96 @@ impl Reject {
     pub(crate) fn new(position: usize, error: &Error) -> Self {
         Reject {
             position,
+            key: None,
             kind: error.kind(),
             sqlstate: error.sqlstate().map(|state| state.code().to_owned()),
             constraint: error.constraint().map(str::to_owned),
             column: error.column().map(str::to_owned),
+            reason: error.reason().map(str::to_owned),
         }
+    }
+
+    /// The same, with its key.
+    pub(crate) fn with_key(self, key: Option<RejectKey>) -> Self {
+        Reject { key, ..self }
+    }
+}
+
+/// The key of a row that was turned away. Its `Debug` prints no value: ask for them with [`get`](Self::get).
+#[derive(Clone, PartialEq, Eq)]
+pub struct RejectKey {
+    shape: Arc<KeyShape>,
+    /// The key's fields, each a length and bytes.
+    fields: Bytes,
+}
+
+impl RejectKey {
+    /// The names of the key's columns.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.shape.columns.iter().map(|column| column.name)
+    }
+
+    /// The value of the key's column called `column`; `None` where there is no such column, it is NULL, or `T` is
+    /// not of its type.
+    #[must_use]
+    pub fn get<T: FromSqlOwned>(&self, column: &str) -> Option<T> {
+        let at = self.shape.columns.iter().position(|known| known.name == column)?;
+        let ty = &self.shape.columns[at].ty;
+        let raw = RawFields::new(&self.fields).nth(at).flatten()?;
+        if T::accepts(ty) { T::from_sql(ty, raw).ok() } else { None }
+    }
+}
+
+impl fmt::Debug for RejectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RejectKey").field(&self.columns().collect::<Vec<_>>()).finish()
+    }
+}
+
+/// Which fields of the encoded rows are their key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct KeyShape {
+    columns: Vec<KeyColumn>,
+}
+
+/// One column of the key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct KeyColumn {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// The type that its values are encoded as.
+    pub(crate) ty: Type,
+    /// Where it is among the encoded fields.
+    pub(crate) field: usize,
+}
+
+impl KeyShape {
+    pub(crate) fn new(columns: Vec<KeyColumn>) -> Arc<Self> {
+        Arc::new(KeyShape { columns })
+    }
+
+    /// The fields that are the key, in its order.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = usize> {
+        self.columns.iter().map(|column| column.field)
+    }
+
+    /// The key of an encoded row.
+    pub(crate) fn of(self: &Arc<Self>, row: &RawFields<'_>) -> Option<RejectKey> {
+        let fields = self.fields().filter_map(|field| row.clone().nth(field));
+        self.from_fields(fields)
+    }
+
+    /// A key of these fields, which are all of its columns.
+    pub(crate) fn from_fields<'f>(
+        self: &Arc<Self>,
+        fields: impl Iterator<Item = Option<&'f [u8]>>,
+    ) -> Option<RejectKey> {
+        if self.columns.is_empty() {
+            return None;
+        }
+        let mut bytes = bytes::BytesMut::new();
+        fields.for_each(|field| crate::wire::put_field(&mut bytes, field));
+        Some(RejectKey { shape: Arc::clone(self), fields: bytes.freeze() })
     }
 }
 
@@ -46,9 +139,9 @@ impl RejectSink {
         RejectSink(Some(Arc::new(sink)))
     }
 
-    pub(crate) fn take(&self, reject: &Reject) {
+    pub(crate) fn take(&self, rejects: &[Reject]) {
         if let Some(sink) = &self.0 {
-            sink(reject);
+            rejects.iter().for_each(|reject| sink(reject));
         }
     }
 }

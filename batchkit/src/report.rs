@@ -28,14 +28,19 @@ pub enum Outcome {
     Skipped,
     /// The row was turned away; the others of its chunk went in.
     Rejected,
+    /// The caller's own pre-processing dropped the row.
+    Filtered,
     /// The chunk that holds the row was rolled back.
     Failed,
+    /// The connection broke while the row's chunk was being committed, and the server cannot tell whether it is
+    /// in ([`ErrorKind::CommitUnknown`](crate::ErrorKind::CommitUnknown)).
+    Unknown,
     /// The run stopped before this row's turn.
     NotAttempted,
 }
 
 impl Outcome {
-    const ALL: [Outcome; 11] = [
+    const ALL: [Outcome; 13] = [
         Outcome::Inserted,
         Outcome::Updated,
         Outcome::Unchanged,
@@ -45,7 +50,9 @@ impl Outcome {
         Outcome::Duplicate,
         Outcome::Skipped,
         Outcome::Rejected,
+        Outcome::Filtered,
         Outcome::Failed,
+        Outcome::Unknown,
         Outcome::NotAttempted,
     ];
 
@@ -61,7 +68,9 @@ impl Outcome {
             Outcome::Duplicate => '2',
             Outcome::Skipped => 's',
             Outcome::Rejected => 'x',
+            Outcome::Filtered => 'p',
             Outcome::Failed => '!',
+            Outcome::Unknown => '?',
             Outcome::NotAttempted => '-',
         }
     }
@@ -119,6 +128,16 @@ impl fmt::Debug for Counts {
     }
 }
 
+/// A row that is in, and at which the caller's own [`post_process`](crate::Call::post_process) failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PostFailure {
+    /// The row's position in the input, from 0.
+    pub position: usize,
+    /// What the caller's code said.
+    pub reason: String,
+}
+
 /// What a call did: the answer of `.report()`, and part of the error of a run that stopped.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
@@ -128,6 +147,8 @@ pub struct Report {
     pub(crate) committed: Vec<Range<usize>>,
     pub(crate) chunks: usize,
     pub(crate) retries: u64,
+    pub(crate) post_dropped: u64,
+    pub(crate) post_failures: Vec<PostFailure>,
     pub(crate) elapsed: Duration,
 }
 
@@ -204,6 +225,18 @@ impl Report {
         &self.rejects
     }
 
+    /// The number of rows that the caller's own pre-processing dropped.
+    #[must_use]
+    pub const fn filtered(&self) -> u64 {
+        self.counts.of(Outcome::Filtered)
+    }
+
+    /// The number of rows of which it is not known whether they are in: see [`Outcome::Unknown`].
+    #[must_use]
+    pub const fn unknown(&self) -> u64 {
+        self.counts.of(Outcome::Unknown)
+    }
+
     /// The number of rows whose chunk was rolled back.
     #[must_use]
     pub const fn failed(&self) -> u64 {
@@ -245,6 +278,19 @@ impl Report {
     #[must_use]
     pub const fn retries(&self) -> u64 {
         self.retries
+    }
+
+    /// The number of rows that are in and that the caller's own [`post_process`](crate::Call::post_process) dropped.
+    #[must_use]
+    pub const fn post_dropped(&self) -> u64 {
+        self.post_dropped
+    }
+
+    /// The rows that are in and at which the caller's own [`post_process`](crate::Call::post_process) failed, in
+    /// input order.
+    #[must_use]
+    pub fn post_failures(&self) -> &[PostFailure] {
+        &self.post_failures
     }
 
     /// The time from the start of the call to its end.

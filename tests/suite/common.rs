@@ -92,10 +92,11 @@ pub(crate) const TRANSPORTS: [Transport; 5] =
     [Transport::Auto, Transport::Copy, Transport::UnnestRows, Transport::UnnestColumns, Transport::Single];
 
 /// Every strategy, with a batch size that makes several chunks of a hundred rows.
-pub(crate) const STRATEGIES: [(ExecutionStrategy, usize); 5] = [
+pub(crate) const STRATEGIES: [(ExecutionStrategy, usize); 6] = [
     (ExecutionStrategy::SingleQuery, 7),
     (ExecutionStrategy::Chunked, 7),
     (ExecutionStrategy::Chunked, 1_000),
     (ExecutionStrategy::Parallel, 7),
+    (ExecutionStrategy::Pipelined, 7),
     (ExecutionStrategy::Optimistic, 7),
 ];

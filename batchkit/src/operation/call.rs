@@ -3,11 +3,13 @@
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Answered;
 use super::engine::{Engine, Explanation, Request};
 use super::verb::Verb;
+use crate::books::Tracker;
 use crate::config::{BatchConfig, BatchSize, DuplicatePolicy, ExecutionStrategy, OnRowError, Transport};
 use crate::error::{Error, Result};
 use crate::model::{BatchModel, ReadRow};
@@ -15,8 +17,10 @@ use crate::observe::{ErrorContext, ErrorObserver};
 use crate::reject::{Reject, RejectSink};
 use crate::report::{Counts, Report};
 use crate::session::Within;
+use crate::settings::DatabaseSettings;
 use crate::source::Feed;
 use crate::sql::Form;
+use crate::strategy::Function;
 
 /// A call of the verb `V` on the table of `M` that has not started yet. `.await` runs it.
 ///
@@ -39,6 +43,7 @@ pub struct Call<'a, M, V, A = Plain> {
     pub(super) within: Option<Within<'a>>,
     pub(super) observer: ErrorObserver,
     pub(super) sink: RejectSink,
+    pub(super) tracker: Option<Tracker>,
     pub(super) of: PhantomData<fn() -> (M, A)>,
 }
 
@@ -208,6 +213,18 @@ impl<'a, M, V, A> Call<'a, M, V, A> {
         self
     }
 
+    /// Can be looked at through `tracker` while it runs, and when it was dropped half-way.
+    pub fn track(mut self, tracker: &Tracker) -> Self {
+        self.tracker = Some(tracker.clone());
+        self
+    }
+
+    /// The server's settings for this call's transactions.
+    pub fn database(mut self, settings: DatabaseSettings) -> Self {
+        self.config.database = settings;
+        self
+    }
+
     /// Runs inside of the caller's transaction: under savepoints, nothing is committed, no setting is
     /// changed. After an error the transaction is usable, and without what the failed chunk wrote.
     ///
@@ -223,8 +240,8 @@ impl<'a, M, V, A> Call<'a, M, V, A> {
     }
 
     pub(super) fn answering<B>(self) -> Call<'a, M, V, B> {
-        let Call { engine, feed, verb, config, within, observer, sink, of: _ } = self;
-        Call { engine, feed, verb, config, within, observer, sink, of: PhantomData }
+        let Call { engine, feed, verb, config, within, observer, sink, tracker, of: _ } = self;
+        Call { engine, feed, verb, config, within, observer, sink, tracker, of: PhantomData }
     }
 }
 
@@ -246,7 +263,7 @@ impl<'a, M, V> Call<'a, M, V, Returning> {
 impl<'a, M, V, A> Call<'a, M, V, A>
 where
     M: BatchModel + 'a,
-    V: Verb + 'a,
+    V: Verb + 'static,
     A: Answer<M, V> + 'a,
 {
     /// The statement that this call would run, without asking a server: as if the table were just what the
@@ -255,7 +272,7 @@ where
     /// # Errors
     /// When the options make no sense together, or a field's type is not known without a server.
     pub fn sql(self) -> Result<String> {
-        self.request().sql()
+        self.request(None).sql()
     }
 
     /// Which way this call would take, and why. Asks the server about the table; sends no rows.
@@ -263,10 +280,10 @@ where
     /// # Errors
     /// When the options make no sense together or the model does not match the table.
     pub async fn explain(self) -> Result<Explanation> {
-        self.request().explain().await
+        self.request(None).explain().await
     }
 
-    fn request(self) -> Request<'a> {
+    pub(super) fn request(self, post: Option<Arc<Function>>) -> Request<'a> {
         Request {
             engine: self.engine,
             model: M::MODEL,
@@ -277,6 +294,8 @@ where
             within: self.within,
             observer: self.observer,
             sink: self.sink,
+            tracker: self.tracker,
+            post,
         }
     }
 }
@@ -284,14 +303,14 @@ where
 impl<'a, M, V, A> IntoFuture for Call<'a, M, V, A>
 where
     M: BatchModel + 'a,
-    V: CountVerb + 'a,
+    V: CountVerb + 'static,
     A: Answer<M, V> + 'a,
 {
     type Output = Result<A::Output>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let request = self.request();
+        let request = self.request(None);
         Box::pin(async move { A::answer(request.run().await?) })
     }
 }

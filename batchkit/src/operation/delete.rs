@@ -32,6 +32,10 @@ impl CountVerb for Delete {
 }
 
 impl Verb for Delete {
+    fn name(&self) -> &'static str {
+        "DELETE"
+    }
+
     fn resolve(&mut self, _model: &'static Model) -> Result<Vec<usize>> {
         Ok(self.key.columns.to_vec())
     }

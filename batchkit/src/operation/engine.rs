@@ -3,25 +3,29 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use deadpool_postgres::Pool;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::answer::{Answered, read_types};
 use super::verb::{Unique, Verb};
+use crate::books::{Books, Tracker};
 use crate::catalog::{Catalog, Table, TableKey, check};
-use crate::config::{BatchConfig, DuplicatePolicy, OnRowError, Transport};
+use crate::config::{BatchConfig, DuplicatePolicy, ExecutionStrategy, OnRowError, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
 use crate::metrics::Meter;
 use crate::model::Model;
-use crate::observe::ErrorObserver;
+use crate::observe::{self, ErrorObserver};
 use crate::plan::{self, Choice, Facts, Pairs};
-use crate::reject::{Reject, RejectSink};
-use crate::retry::{Budget, Policy, Retries};
+use crate::reject::{KeyColumn, KeyShape, Reject, RejectSink};
+use crate::report::Outcome;
+use crate::retry::{Budget, Policy, Renew, Retries, Shared, Workers, Works};
 use crate::session::{Carrier, Session, Suspect, Suspects, Within, Work};
-use crate::source::{Chunks, Feed};
+use crate::source::{Chunks, Feed, Layout};
 use crate::sql::{self, Form, Source, TableSql};
-use crate::strategy::{self, InCaller, InPool, Runner};
+use crate::strategy::{self, Function, InCaller, InPool, Post, Runner};
 use crate::wire::{ColumnType, EncodedRows, Fault, RowType};
 
 /// What all calls of one `BatchOperations` share.
@@ -48,6 +52,12 @@ impl Engine {
         session.close().await;
         loaded.map_err(named)
     }
+
+    /// Forgets what is known of tables and statements: the next call asks again.
+    pub(crate) fn forget(&self) {
+        self.catalog.clear();
+        self.pool.manager().statement_caches.clear();
+    }
 }
 
 /// A call, its types forgotten.
@@ -55,12 +65,14 @@ pub(crate) struct Request<'a> {
     pub(crate) engine: Engine,
     pub(crate) model: &'static Model,
     pub(crate) feed: Box<dyn Feed + 'a>,
-    pub(crate) verb: Box<dyn Verb + 'a>,
+    pub(crate) verb: Box<dyn Verb>,
     pub(crate) config: BatchConfig,
     pub(crate) asked: Form,
     pub(crate) within: Option<Within<'a>>,
     pub(crate) observer: ErrorObserver,
     pub(crate) sink: RejectSink,
+    pub(crate) tracker: Option<Tracker>,
+    pub(crate) post: Option<Arc<Function>>,
 }
 
 /// Which way a call would take, and why.
@@ -79,26 +91,24 @@ impl Request<'_> {
     /// Runs the call.
     pub(crate) async fn run(self) -> Result<Answered> {
         let table = self.model.display_name();
-        self.run_unnamed().await.map_err(|error| error.in_table(table))
+        let strategy = format!("{:?}", self.config.execution_strategy);
+        let span = observe::call_span(self.verb.name(), &table, &strategy);
+        let result = self.run_unnamed().instrument(span.clone()).await;
+        if let Err(error) = &result {
+            observe::record_error(&span, error);
+        }
+        result.map_err(|error| error.in_table(table))
     }
 
     async fn run_unnamed(mut self) -> Result<Answered> {
         let columns = self.resolve()?;
         let form = self.verb.form(self.asked);
         let rejects = self.config.on_row_error == OnRowError::Reject;
-        let mut ledger = Ledger::new(form, std::mem::take(&mut self.sink), &self.config);
         let call = Arc::new(());
-        let policy = Policy {
-            rejects,
-            call: Arc::downgrade(&call),
-            retry_count: self.config.retry_count,
-            retry_delay: self.config.retry_delay,
-            budget: Budget::new(self.config.retry_count),
-            deadline: self.config.timeout.map(|timeout| Instant::now() + timeout),
-            observer: std::mem::take(&mut self.observer),
-        };
+        let policy = self.policy(&call);
         if self.feed.is_empty() {
-            let (report, rows) = ledger.close();
+            let (ledger, tracker) = (Ledger::new(form, &self.config, KeyShape::new(Vec::new())), self.tracker.as_ref());
+            let (report, rows) = Books::new(ledger, self.sink, false, tracker).close();
             return Ok(Answered { report, rows, types: Arc::new([]) });
         }
         let mut retries = Retries::new(&policy);
@@ -108,56 +118,83 @@ impl Request<'_> {
                 Err(error) => retries.pause_after(error).await?,
             }
         };
-        let types = write_types(self.model, &table, &columns);
-        let limits = strategy::limits(&self.config);
-        let mut chunks = Chunks::new(self.feed, self.model, columns.clone(), types, limits, rejects);
+        let verb: Arc<dyn Verb> = Arc::from(self.verb);
+        let style = strategy::style(&self.config, rejects);
         let target = Target { model: self.model, table: &table, columns: &columns };
+        let layout = target.layout(&*verb);
+        let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key));
+        let books = Books::new(ledger, self.sink, self.config.log_progress, self.tracker.as_ref());
+        let chunks = Chunks::new(self.feed, self.model, Arc::clone(&layout), style);
+        let mut running = Running { chunks, books: Arc::clone(&books) };
+        let types = read_types(self.model, &table);
+        let post = self.post.map(|function| Arc::new(Post { function, types: Arc::clone(&types) }));
         let result = async {
-            if let Some(unique) = self.verb.unique() {
-                let (rows, positions) = chunks.collect()?;
-                let input = Input { rows: &rows, positions: &positions };
-                let refused = target.null_keys(&unique, &input);
-                if let (Some(error), false) = (refused.first().map(|(_, error)| error), rejects) {
-                    return Err(error.clone_invalid_row());
-                }
-                let mut dropped = find_duplicates(
-                    &self.engine,
-                    &mut self.within,
-                    &target,
-                    &unique,
-                    &policy,
-                    self.config.duplicates,
-                    &input,
-                )
-                .await?;
-                let duplicates = (0..dropped.len()).filter(|&row| dropped[row]).map(|row| positions[row]);
-                ledger.duplicates(&duplicates.collect::<Vec<_>>());
-                refused.iter().for_each(|(row, _)| dropped[*row] = true);
-                chunks.leave_out(&dropped);
-                ledger.unsent(refused.iter().map(|(row, error)| Reject::new(positions[*row], error)).collect())?;
-                ledger.unsent(chunks.take_rejects())?;
+            let mut asking =
+                Asking { engine: &self.engine, within: self.within.as_mut(), target: &target, policy: &policy };
+            if let Some(unique) = verb.unique() {
+                asking.keep_one_of_each(&unique, self.config.duplicates, rejects, &mut running).await?;
             }
-            let (work, _) = target.work(&*self.verb, self.config.transport, form)?;
-            let work = Arc::new(work);
-            let pool = self.engine.pool.clone();
+            if style.concurrent && verb.writes() && (rejects || verb.ignores_conflicts()) {
+                asking.put_later_ones_last(verb.unique().as_ref(), &mut running).await?;
+            }
+            let (work, choice) = target.work(&*verb, self.config.transport, form)?;
+            tracing::Span::current().record("batchkit.transport", tracing::field::debug(choice.transport));
+            let (pool, fallback) = (self.engine.pool.clone(), strategy::fallback(&self.config));
             let mut runner = match self.within {
-                None => Runner::Pool(InPool { pool, work, policy: Arc::new(policy) }),
-                Some(within) => Runner::Caller(InCaller { pool, within, work, rejects }),
+                None => {
+                    let (engine, transport) = (self.engine.clone(), self.config.transport);
+                    let renewal = Renewal { engine, model: self.model, layout, verb, transport, form };
+                    let works = Works::new(work, Box::new(renewal));
+                    let shared = Arc::new(Shared { pool, works, policy });
+                    Runner::Pool(InPool { shared, books: Arc::clone(&books), fallback })
+                }
+                Some(within) => {
+                    let (books, work) = (Arc::clone(&books), Arc::new(work));
+                    let Policy { opening, observer, is_divisible, .. } = policy;
+                    let caller =
+                        InCaller { pool, within, work, books, opening, observer, fallback, rejects, is_divisible };
+                    Runner::Caller(caller)
+                }
             };
-            strategy::run(&self.config, &mut chunks, &mut runner, &mut ledger).await
+            strategy::run(&self.config, &mut running.chunks, &mut runner, post.as_ref()).await
         }
         .await;
-        let result = result.and(ledger.unsent(chunks.take_rejects()));
+        let result = result.and(running.book_unsent());
         if result.is_err() {
-            ledger.not_attempted(&chunks.rest());
+            books.book(&running.chunks.rest(), Outcome::NotAttempted);
         }
-        let (report, rows) = ledger.close();
+        let (report, rows) = books.close();
+        observe::record_report(&tracing::Span::current(), &report);
         if self.config.collect_metrics {
             self.engine.meter.add(&report, result.is_err());
         }
         match result {
-            Ok(()) => Ok(Answered { report, rows, types: read_types(self.model, &table) }),
-            Err(error) => Err(error.with_report(report)),
+            Ok(()) => Ok(Answered { report, rows, types }),
+            Err(error) => {
+                if error.tells_of_a_changed_table() {
+                    self.engine.forget();
+                }
+                Err(error.with_report(report))
+            }
+        }
+    }
+
+    /// How this call's chunks are retried; `call` lives as long as the call does.
+    fn policy(&mut self, call: &Arc<()>) -> Policy {
+        let config = &self.config;
+        let is_parallel = config.execution_strategy == ExecutionStrategy::Parallel;
+        Policy {
+            rejects: config.on_row_error == OnRowError::Reject,
+            call: Arc::downgrade(call),
+            retry_count: config.retry_count,
+            retry_delay: config.retry_delay,
+            budget: Budget::new(config.retry_count),
+            deadline: config.timeout.map(|timeout| Instant::now() + timeout),
+            workers: Workers::new(if is_parallel { config.max_workers } else { 1 }),
+            opening: config.database.opening(),
+            is_snapshot: config.database.is_snapshot(),
+            is_divisible: config.execution_strategy != ExecutionStrategy::SingleQuery,
+            observer: std::mem::take(&mut self.observer),
         }
     }
 
@@ -206,16 +243,6 @@ impl Request<'_> {
     }
 }
 
-/// The columns' types, as the rows' own types are sent.
-fn write_types(model: &Model, table: &Table, columns: &[usize]) -> Vec<ColumnType> {
-    let found = columns.iter().filter_map(|&column| {
-        let column = &model.columns[column];
-        let found = table.column(column.name)?;
-        Some(ColumnType::new(found.ty.clone(), found.not_null, |ty| column.accepts(ty)))
-    });
-    found.collect()
-}
-
 /// The model, its table, and the columns that are encoded, in their order.
 struct Target<'t> {
     model: &'static Model,
@@ -224,6 +251,26 @@ struct Target<'t> {
 }
 
 impl Target<'_> {
+    /// What the rows are encoded to: their own types as they are sent, and which fields are the key.
+    fn layout(&self, verb: &dyn Verb) -> Arc<Layout> {
+        let found = self.columns.iter().filter_map(|&column| {
+            let column = &self.model.columns[column];
+            let found = self.table.column(column.name)?;
+            Some(ColumnType::new(found.ty.clone(), found.not_null, |ty| column.accepts(ty)))
+        });
+        let types: Vec<ColumnType> = found.collect();
+        let given = |key: &&[usize]| !key.is_empty() && key.iter().all(|column| self.columns.contains(column));
+        let unique = verb.unique().map(|unique| unique.columns);
+        let declared = self.model.keys().map(|key| key.columns);
+        let key = unique.as_deref().into_iter().chain(declared).find(given).unwrap_or_default();
+        let columns = key.iter().map(|&column| {
+            let field = self.field(column);
+            KeyColumn { name: self.model.columns[column].name, ty: types[field].ty().clone(), field }
+        });
+        let key = KeyShape::new(columns.collect());
+        Arc::new(Layout { columns: self.columns.to_vec(), types, key })
+    }
+
     /// Chooses the transport and writes down what is done with each chunk.
     fn work(&self, verb: &dyn Verb, asked: Transport, form: Form) -> Result<(Work, Choice)> {
         let table_sql = TableSql::known(self.model, self.table);
@@ -290,9 +337,16 @@ impl Target<'_> {
         RowType { oid: self.table.row_type, columns }
     }
 
-    /// Where the key's columns are among the encoded fields.
-    fn fields(&self, unique: &Unique) -> Vec<usize> {
-        unique.columns.iter().map(|&column| self.field(column)).collect()
+    /// The table's unique keys that the rows give wholly.
+    fn given_keys(&self) -> Vec<Vec<usize>> {
+        let plain = |key: &&TableKey| key.predicate.is_none() && key.valid;
+        let columns = |key: &TableKey| key.columns.iter().map(|name| self.given(name.as_deref()?)).collect();
+        self.table.keys.iter().filter(plain).filter_map(columns).collect()
+    }
+
+    /// The column called so, if the rows give it.
+    fn given(&self, name: &str) -> Option<usize> {
+        self.columns.iter().copied().find(|&c| self.model.columns[c].name == name)
     }
 
     /// The rows with a NULL in a key that refuses it, each with its error.
@@ -315,10 +369,7 @@ impl Target<'_> {
 
     /// The constraints that these rows may break and that can be asked about: those whose columns are given.
     fn suspects(&self, verb: &dyn Verb, table_sql: &TableSql) -> Suspects {
-        let positions = |names: &[&str]| -> Option<Vec<usize>> {
-            let given = |name: &&str| self.columns.iter().copied().find(|&c| self.model.columns[c].name == *name);
-            names.iter().map(given).collect()
-        };
+        let positions = |names: &[&str]| names.iter().map(|name| self.given(name)).collect::<Option<Vec<usize>>>();
         let suspect = |constraint: &str, kind, code, columns: &[usize], sql| Suspect {
             constraint: constraint.to_owned(),
             kind,
@@ -371,31 +422,55 @@ fn source_of(choice: Choice, rows_possible: bool) -> Option<Source> {
     }
 }
 
-/// Which rows are left out because another row has their key: by bytes where those decide, else the
-/// server is asked.
-async fn find_duplicates(
-    engine: &Engine,
-    within: &mut Option<Within<'_>>,
-    target: &Target<'_>,
-    unique: &Unique,
-    policy: &Policy,
-    duplicates: DuplicatePolicy,
-    input: &Input<'_>,
-) -> Result<Vec<bool>> {
-    let names = unique.columns.iter().filter_map(|&c| target.table.column(target.model.columns[c].name));
-    let pairs = match names.into_iter().all(plan::equal_bytes) {
-        true => plan::same_bytes(input.rows, &target.fields(unique)),
-        false => {
-            let mut retries = Retries::new(policy);
-            loop {
-                match policy.within_deadline(ask_for_duplicates(engine, within, target, unique, input.rows)).await {
-                    Ok(pairs) => break pairs,
-                    Err(error) => retries.pause_after(error).await?,
-                }
-            }
+/// A call whose chunks are under way. Dropped before its end, it books what will not be attempted.
+struct Running<'a> {
+    chunks: Chunks<'a>,
+    books: Arc<Books>,
+}
+
+impl Running<'_> {
+    /// Books the rows that are not sent: those without a form, and those that pre-processing dropped.
+    fn book_unsent(&mut self) -> Result<()> {
+        self.books.book(&self.chunks.take_dropped(), Outcome::Filtered);
+        self.books.unsent(&self.chunks.take_rejects())
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // At a regular end there is nothing left, and the books are closed.
+        let _ = self.book_unsent();
+        self.books.book(&self.chunks.known_rest(), Outcome::NotAttempted);
+        self.books.end_call();
+    }
+}
+
+/// Works out anew what is done with rows that are encoded already.
+struct Renewal {
+    engine: Engine,
+    model: &'static Model,
+    layout: Arc<Layout>,
+    verb: Arc<dyn Verb>,
+    transport: Transport,
+    form: Form,
+}
+
+#[async_trait]
+impl Renew for Renewal {
+    async fn renew(&self) -> Result<Work> {
+        self.engine.forget();
+        let table = self.engine.table(self.model, None).await?;
+        self.verb.refuse(self.model, &table)?;
+        let target = Target { model: self.model, table: &table, columns: &self.layout.columns };
+        let layout = target.layout(&*self.verb);
+        // An enum that was made anew has another number and the same labels.
+        let name = |ty: &ColumnType| ty.ty().name().to_owned();
+        if !layout.types.iter().map(name).eq(self.layout.types.iter().map(name)) {
+            let what = "the types of the table's columns have changed since the rows were encoded";
+            return Err(Error::schema(&self.model.display_name(), vec![what.to_owned()]));
         }
-    };
-    plan::resolve(unique.policy.unwrap_or(duplicates), input.positions, pairs)
+        target.work(&*self.verb, self.transport, self.form).map(|(work, _)| work)
+    }
 }
 
 /// Encoded rows and their input positions.
@@ -404,30 +479,98 @@ struct Input<'i> {
     positions: &'i [usize],
 }
 
-/// Asks the server which rows have equal keys.
-async fn ask_for_duplicates(
-    engine: &Engine,
-    within: &mut Option<Within<'_>>,
-    target: &Target<'_>,
-    unique: &Unique,
-    rows: &EncodedRows,
-) -> Result<Pairs> {
-    let table_sql = TableSql::known(target.model, target.table);
-    let carrier = target.columns_carrier(&table_sql, &unique.columns);
-    let sql = sql::duplicates(&table_sql, Source::Columns, &unique.columns);
-    let mut session = Session::open(&engine.pool, within.as_mut().map(Within::lend)).await?;
-    session.begin(false).await?;
-    let answer = carrier.send(&mut session, &sql, rows).await;
-    session.rollback().await;
-    let (answer, _) = answer?;
-    let ordinal = |field: Option<Option<&[u8]>>| {
-        let bytes = field.flatten()?.try_into().ok()?;
-        usize::try_from(i64::from_be_bytes(bytes) - 1).ok()
-    };
-    let pairs = (0..answer.len()).map(|row| {
-        let mut fields = answer.row(row);
-        let pair = ordinal(fields.next()).zip(ordinal(fields.next()));
-        pair.ok_or_else(|| Error::new(ErrorKind::Accounting, "the answer has another form"))
-    });
-    pairs.collect()
+/// What is needed to compare the keys of rows.
+struct Asking<'q, 'w, 't> {
+    engine: &'q Engine,
+    within: Option<&'q mut Within<'w>>,
+    target: &'q Target<'t>,
+    policy: &'q Policy,
+}
+
+impl Asking<'_, '_, '_> {
+    /// Leaves all rows of one key out but one, by the declared policy.
+    async fn keep_one_of_each(
+        &mut self,
+        unique: &Unique,
+        duplicates: DuplicatePolicy,
+        rejects: bool,
+        running: &mut Running<'_>,
+    ) -> Result<()> {
+        let (rows, positions) = running.chunks.collect().await?;
+        let input = Input { rows: &rows, positions: &positions };
+        let refused = self.target.null_keys(unique, &input);
+        if let (Some(error), false) = (refused.first().map(|(_, error)| error), rejects) {
+            return Err(error.clone_invalid_row());
+        }
+        let pairs = self.equal(&unique.columns, &rows).await?;
+        let mut dropped = plan::resolve(unique.policy.unwrap_or(duplicates), &positions, pairs)?;
+        let duplicates = (0..dropped.len()).filter(|&row| dropped[row]).map(|row| positions[row]);
+        running.books.book(&duplicates.collect::<Vec<_>>(), Outcome::Duplicate);
+        refused.iter().for_each(|(row, _)| dropped[*row] = true);
+        running.chunks.leave_out(&dropped);
+        let refused = refused.iter().map(|(row, error)| Reject::new(positions[*row], error));
+        running.books.unsent(&refused.collect::<Vec<_>>())?;
+        running.book_unsent()
+    }
+
+    /// Has rows that share a unique key with one before them wait until all others are through, so that it does
+    /// not depend on the order of the chunks which of them is stored.
+    async fn put_later_ones_last(&mut self, unique: Option<&Unique>, running: &mut Running<'_>) -> Result<()> {
+        let keys = self.target.given_keys();
+        let others: Vec<&Vec<usize>> = keys.iter().filter(|key| unique.is_none_or(|u| u.columns != **key)).collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let rows = match running.chunks.collected() {
+            Some(rows) => rows,
+            None => running.chunks.collect().await?.0,
+        };
+        let mut later = vec![false; rows.len()];
+        for key in others {
+            for (row, first) in self.equal(key, &rows).await? {
+                later[row] |= row != first;
+            }
+        }
+        running.chunks.put_last(&later);
+        Ok(())
+    }
+
+    /// The rows whose key columns are equal: by their bytes where those decide, else the server is asked.
+    async fn equal(&mut self, key: &[usize], rows: &EncodedRows) -> Result<Pairs> {
+        let Target { model, table, .. } = self.target;
+        if key.iter().filter_map(|&c| table.column(model.columns[c].name)).all(plan::equal_bytes) {
+            let fields: Vec<usize> = key.iter().map(|&column| self.target.field(column)).collect();
+            return Ok(plan::same_bytes(rows, &fields));
+        }
+        let mut retries = Retries::new(self.policy);
+        loop {
+            match self.policy.within_deadline(self.ask(key, rows)).await {
+                Ok(pairs) => return Ok(pairs),
+                Err(error) => retries.pause_after(error).await?,
+            }
+        }
+    }
+
+    /// Asks the server which rows have equal keys.
+    async fn ask(&mut self, key: &[usize], rows: &EncodedRows) -> Result<Pairs> {
+        let table_sql = TableSql::known(self.target.model, self.target.table);
+        let carrier = self.target.columns_carrier(&table_sql, key);
+        let sql = sql::duplicates(&table_sql, Source::Columns, key);
+        let within = self.within.as_mut().map(|within| within.lend());
+        let mut session = Session::open(&self.engine.pool, within).await?;
+        session.begin(&self.policy.opening, false).await?;
+        let answer = carrier.send(&mut session, &sql, rows).await;
+        session.rollback().await;
+        let (answer, _) = answer?;
+        let ordinal = |field: Option<Option<&[u8]>>| {
+            let bytes = field.flatten()?.try_into().ok()?;
+            usize::try_from(i64::from_be_bytes(bytes) - 1).ok()
+        };
+        let pairs = (0..answer.len()).map(|row| {
+            let mut fields = answer.row(row);
+            let pair = ordinal(fields.next()).zip(ordinal(fields.next()));
+            pair.ok_or_else(|| Error::new(ErrorKind::Accounting, "the answer has another form"))
+        });
+        pairs.collect()
+    }
 }

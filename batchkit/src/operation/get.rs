@@ -38,6 +38,10 @@ impl CountVerb for Get {
 }
 
 impl Verb for Get {
+    fn name(&self) -> &'static str {
+        "SELECT"
+    }
+
     fn resolve(&mut self, _model: &'static Model) -> Result<Vec<usize>> {
         Ok(self.key.columns.to_vec())
     }

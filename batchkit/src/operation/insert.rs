@@ -56,6 +56,10 @@ impl CountVerb for Insert {
 }
 
 impl Verb for Insert {
+    fn name(&self) -> &'static str {
+        "INSERT"
+    }
+
     fn resolve(&mut self, _model: &'static Model) -> Result<Vec<usize>> {
         Ok(self.given.to_vec())
     }
@@ -66,6 +70,10 @@ impl Verb for Insert {
 
     fn refuse(&self, model: &Model, table: &Table) -> Result<()> {
         refuse_incomplete(model, table, self.given)
+    }
+
+    fn ignores_conflicts(&self) -> bool {
+        self.ignore
     }
 
     fn plain_insert(&self) -> bool {

@@ -6,6 +6,8 @@ mod delete;
 mod engine;
 mod get;
 mod insert;
+mod post_process;
+mod pre_process;
 mod read;
 mod update;
 mod upsert;
@@ -21,6 +23,8 @@ use engine::Engine;
 pub use engine::Explanation;
 pub use get::Get;
 pub use insert::Insert;
+pub use post_process::{PostProcess, WithReport};
+pub use pre_process::PreProcess;
 pub use update::Update;
 pub use upsert::{Upsert, Upserted};
 
@@ -228,6 +232,40 @@ impl<M: BatchModel> BatchOperations<M> {
         self.call(keys.feed, Get::new(keys.key))
     }
 
+    /// Makes rows of values of any kind, a record of a file for instance, before they are written: `Ok(Some(row))`
+    /// goes on, `Ok(None)` drops the value ([`Outcome::Filtered`](crate::Outcome::Filtered)), and an error is that
+    /// row's own: it stops the call, or turns the row away where
+    /// [`OnRowError::Reject`](crate::OnRowError::Reject) holds. Under
+    /// [`ExecutionStrategy::Pipelined`](crate::ExecutionStrategy::Pipelined) it runs on all cores, while the rows
+    /// before are being written; otherwise right before its chunk is sent.
+    ///
+    /// ```no_run
+    /// # #[derive(batchkit::BatchModel)] #[batch(table = "readings")]
+    /// # struct Reading { #[batch(key)] id: i64, value: f64 }
+    /// # async fn run(readings: batchkit::BatchOperations<Reading>, lines: Vec<String>) -> batchkit::Result<()> {
+    /// use batchkit::{ExecutionStrategy, OnRowError};
+    ///
+    /// let report = readings
+    ///     .pre_process(|line: String| -> Result<Option<Reading>, String> {
+    ///         let Some((id, value)) = line.split_once(',') else { return Ok(None) };
+    ///         let id = id.parse().map_err(|_| "the id is no number")?;
+    ///         Ok(Some(Reading { id, value: value.parse().map_err(|_| "the value is no number")? }))
+    ///     })
+    ///     .batch_insert(lines)
+    ///     .strategy(ExecutionStrategy::Pipelined)
+    ///     .on_row_error(OnRowError::Reject)
+    ///     .report()
+    ///     .await?;
+    /// println!("{} in, {} left out, {} turned away", report.inserted(), report.filtered(), report.rejected());
+    /// # Ok(()) }
+    /// ```
+    pub fn pre_process<T, R, E, F>(&self, process: F) -> PreProcess<M, F>
+    where
+        F: Fn(T) -> Result<Option<R>, E> + Send + Sync + 'static,
+    {
+        PreProcess::new(self.clone(), process)
+    }
+
     /// Reads the rows that fulfil a filter, in the order of the key, `limit` of them at the most; inside of
     /// the caller's transaction, if one is given.
     ///
@@ -264,6 +302,7 @@ impl<M: BatchModel> BatchOperations<M> {
             within: None,
             observer: ErrorObserver::default(),
             sink: RejectSink::default(),
+            tracker: None,
             of: PhantomData,
         }
     }

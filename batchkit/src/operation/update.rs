@@ -54,6 +54,10 @@ impl CountVerb for Update {
 }
 
 impl Verb for Update {
+    fn name(&self) -> &'static str {
+        "UPDATE"
+    }
+
     fn resolve(&mut self, model: &'static Model) -> Result<Vec<usize>> {
         self.key = primary_key(model)?.columns.to_vec();
         self.set = match &self.chosen {

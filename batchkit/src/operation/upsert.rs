@@ -97,6 +97,10 @@ impl Upsert {
 }
 
 impl Verb for Upsert {
+    fn name(&self) -> &'static str {
+        "UPSERT"
+    }
+
     fn resolve(&mut self, model: &'static Model) -> Result<Vec<usize>> {
         self.target = self.find_target(model)?;
         self.set = match &self.chosen {

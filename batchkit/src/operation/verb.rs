@@ -10,6 +10,9 @@ use crate::sql::{Form, Source, TableSql};
 
 /// A verb of one call. What a verb adds is its SQL and its answer; the way of the data is the engine's.
 pub(crate) trait Verb: Send + Sync {
+    /// What it is called, in SQL's words.
+    fn name(&self) -> &'static str;
+
     /// Resolves the names that the caller gave; the columns to encode, in order.
     fn resolve(&mut self, model: &'static Model) -> Result<Vec<usize>>;
 
@@ -35,6 +38,11 @@ pub(crate) trait Verb: Send + Sync {
 
     /// Whether it inserts.
     fn inserts(&self) -> bool {
+        false
+    }
+
+    /// Whether a row whose key is taken is left out without an error.
+    fn ignores_conflicts(&self) -> bool {
         false
     }
 

@@ -5,6 +5,8 @@
 pub(crate) enum Stage {
     /// While a connection was had from the pool.
     Connect,
+    /// While the transaction was opened and its settings were made.
+    Begin,
     /// Before `COMMIT` was sent: the chunk is not in.
     Work,
     /// After `COMMIT` was sent.
@@ -42,8 +44,8 @@ pub enum Answer {
     Fresh,
     /// The chunk is tried again on a fresh connection, once.
     FreshOnce,
-    /// The chunk was too much for the server. `Optimistic` turns to chunks; otherwise the call stops: a smaller
-    /// `batch_size` will help.
+    /// The chunk was too much for the server: it is cut in two. Where all rows are to be one transaction, the call
+    /// stops.
     Halve,
     /// What is known of the table and its statements is asked again, once.
     ClearCaches,
@@ -71,6 +73,8 @@ pub(crate) fn classify(failure: Failure<'_>) -> Answer {
         };
     }
     match code {
+        // A setting that the server refuses is no row's fault.
+        _ if failure.stage == Stage::Begin && code.starts_with("22") => Answer::Stop,
         // Serialization failure, deadlock, other rollbacks, lock not available, object in use.
         "40001" | "40P01" | "40000" | "55P03" | "55006" => Answer::Again,
         // Under a snapshot, a rival's new row is not seen, only run into.
@@ -85,6 +89,8 @@ pub(crate) fn classify(failure: Failure<'_>) -> Answer {
         "53200" | "54001" | "25P04" | "57014" => Answer::Halve,
         "0A000" if failure.routine == Some("RevalidateCachedQuery") => Answer::ClearCaches,
         "26000" | "42P05" => Answer::ClearCaches,
+        // An array of rows of a type that the table has no longer.
+        "42804" if matches!(failure.routine, Some("record_recv" | "array_recv")) => Answer::ClearCaches,
         "XX000" if failure.cache_lookup => Answer::ClearCaches,
         // Row security.
         "42501" if failure.routine == Some("ExecWithCheckOptions") => Answer::FindBadRows,
@@ -174,6 +180,14 @@ mod tests {
         assert_eq!(classify(Failure { cache_lookup: true, ..work("XX000") }), Answer::ClearCaches);
         assert_eq!(by("42501", "ExecWithCheckOptions"), Answer::FindBadRows);
         assert_eq!(by("42501", "aclcheck_error"), Answer::Stop);
+        assert_eq!(by("42804", "record_recv"), Answer::ClearCaches);
+        assert_eq!(by("42804", "transformAssignedExpr"), Answer::Stop);
+    }
+
+    #[test]
+    fn a_setting_that_is_refused_blames_no_row() {
+        assert_eq!(classify(Failure { stage: Stage::Begin, ..work("22023") }), Answer::Stop);
+        assert_eq!(classify(Failure { stage: Stage::Begin, ..work("57P01") }), Answer::Fresh);
     }
 
     #[test]

@@ -10,11 +10,15 @@ mod chunk;
 mod classify;
 mod policy;
 mod read;
+mod workers;
+mod works;
 
 pub(crate) use backoff::Backoff;
 pub(crate) use budget::Budget;
-pub(crate) use chunk::{Ran, run};
+pub(crate) use chunk::{Ran, Shared, run};
 pub use classify::Answer;
 pub(crate) use classify::{Failure, Stage, classify};
 pub(crate) use policy::{Policy, within};
 pub(crate) use read::Retries;
+pub(crate) use workers::Workers;
+pub(crate) use works::{Renew, Works};

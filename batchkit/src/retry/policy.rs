@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Budget;
+use super::{Budget, Workers};
 use crate::error::{Error, Result};
 use crate::observe::ErrorObserver;
+use crate::settings::Opening;
 
 /// How a call's chunks are retried.
 #[derive(Debug)]
@@ -21,8 +22,16 @@ pub(crate) struct Policy {
     pub(crate) budget: Budget,
     /// When the call has to be over.
     pub(crate) deadline: Option<Instant>,
+    /// The places of chunks that have a connection.
+    pub(crate) workers: Workers,
+    /// How transactions are opened.
+    pub(crate) opening: Opening,
+    /// Whether transactions see one state of the data from beginning to end.
+    pub(crate) is_snapshot: bool,
     /// Whether bad rows are turned away.
     pub(crate) rejects: bool,
+    /// Whether a chunk that is too much for the server may be cut in two.
+    pub(crate) is_divisible: bool,
     /// Lives as long as the call does.
     pub(crate) call: Weak<()>,
     /// Who is told of every error.

@@ -20,7 +20,7 @@ impl<'a> Retries<'a> {
     /// # Errors
     /// The error itself, when asking again would not mend it or has been tried often enough.
     pub(crate) async fn pause_after(&mut self, error: Error) -> Result<()> {
-        let answer = classify(error.failure(Stage::Work));
+        let answer = classify(error.failure(Stage::Work, self.policy.is_snapshot));
         let worth_it = matches!(answer, Answer::Again | Answer::Fresh | Answer::FreshOnce) && error.is_of_the_server();
         let over = self.count >= self.policy.retry_count || self.policy.is_over();
         if !worth_it || over || !self.policy.budget.take() {

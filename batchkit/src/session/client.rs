@@ -7,8 +7,9 @@ use futures_util::{SinkExt, StreamExt, pin_mut};
 use postgres_types::{Format, FromSql, IsNull, ToSql, Type};
 use tokio_postgres::{CopyInSink, Row, RowStream, Statement, Transaction};
 
-use super::fate::{Identity, identify};
+use super::fate::{Identity, identify, settle};
 use crate::error::{Error, ErrorKind, Result};
+use crate::settings::Opening;
 use crate::wire::{EncodedRows, RowsBuilder};
 
 /// A transaction of the caller's. One call at a time: hence `&mut`.
@@ -99,21 +100,21 @@ impl<'a> Session<'a> {
     }
 
     /// Opens the transaction. One that `writes` tells what it can be found by, should its connection break.
-    pub(crate) async fn begin(&mut self, writes: bool) -> Result<Option<Identity>> {
+    pub(crate) async fn begin(&mut self, opening: &Opening, writes: bool) -> Result<Option<Identity>> {
         let Session::Pooled(pooled) = self else { return Ok(None) };
         pooled.vouched_for = false;
         let client = pooled.client()?;
-        if !writes {
-            let opened = client.batch_execute("BEGIN; SET LOCAL plan_cache_mode = force_custom_plan").await;
-            return Ok(opened.map(|()| None)?);
-        }
+        let statement = client.prepare_cached(&if writes { identify() } else { settle().to_owned() }).await?;
         // Polled together, the two leave in one flush.
-        let identify = identify();
-        let statement = client.prepare_cached(&identify).await?;
-        let (opened, stream) = tokio::join!(client.batch_execute("BEGIN"), client.query(&statement, &[]));
+        let settings: [&(dyn ToSql + Sync); 2] = [&opening.names, &opening.values];
+        let (opened, answer) = tokio::join!(client.batch_execute(opening.begin), client.query(&statement, &settings));
         opened?;
+        let answer = answer?;
+        if !writes {
+            return Ok(None);
+        }
         let mut rows = RowsBuilder::default();
-        for row in &stream? {
+        for row in &answer {
             push(&mut rows, row)?;
         }
         let unknown = || Error::new(ErrorKind::Connection, "the server did not tell the transaction's id");

@@ -37,13 +37,17 @@ pub(crate) enum Fate {
 const CRASHES: &str = "concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), \
                        extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()))";
 
-/// Settings of the transaction, and what it is found by. A cached statement would turn to a plan made for
-/// ten elements at its sixth execution.
+/// Settings of a transaction: `$1` has their names, `$2` their values.
+pub(super) const fn settle() -> &'static str {
+    "SELECT count(set_config(s.name, s.value, true)) FROM unnest($1::text[], $2::text[]) AS s (name, value)"
+}
+
+/// The same, and what the transaction is found by.
 pub(super) fn identify() -> String {
     format!(
-        "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), pg_current_xact_id()::text, \
-         pg_backend_pid(), (SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity \
-         WHERE pid = pg_backend_pid()), {CRASHES}"
+        "SELECT ({}), pg_current_xact_id()::text, pg_backend_pid(), \
+         (SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), {CRASHES}",
+        settle()
     )
 }
 

@@ -190,7 +190,7 @@ impl Search<'_> {
                 self.take(part, answer);
                 Ok(None)
             }
-            Err(error) if !error.is_lost() && classify(error.failure(Stage::Work)) == Answer::FindBadRows => {
+            Err(error) if !error.is_lost() && classify(error.failure(Stage::Work, false)) == Answer::FindBadRows => {
                 session.execute("ROLLBACK TO SAVEPOINT batchkit; RELEASE SAVEPOINT batchkit").await?;
                 Ok(Some(error))
             }

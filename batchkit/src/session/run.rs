@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Reject;
 use crate::report::{Counts, Outcome};
 use crate::retry::{Stage, within};
+use crate::settings::Opening;
 use crate::sql::{Form, UNCHANGED_WITHOUT_ROW};
 use crate::wire::EncodedRows;
 
@@ -105,15 +106,16 @@ pub(crate) async fn run_chunk(
     mut session: Session<'_>,
     work: &Work,
     rows: &EncodedRows,
+    opening: &Opening,
     deadline: Option<Instant>,
     mode: Mode<'_>,
 ) -> Result<ChunkAnswer, Box<Broken>> {
     let broken = |error, stage, identity, answer| Err(Box::new(Broken { error, stage, identity, answer }));
-    let identity = match within(deadline, session.begin(work.writes)).await {
+    let identity = match within(deadline, session.begin(opening, work.writes)).await {
         Ok(identity) => identity,
         Err(error) => {
             give_up(session, deadline).await;
-            return broken(error, Stage::Work, None, None);
+            return broken(error, Stage::Begin, None, None);
         }
     };
     let sent = async {

@@ -1,12 +1,16 @@
 //! Chunks of encoded rows, each with the input positions of its rows.
 
+use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::feed::Feed;
+use super::ahead::Ahead;
+use super::feed::{Encoded, Feed, Layout, Piece};
+use super::order::by_key;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::reject::Reject;
-use crate::wire::{ColumnType, EncodedRows, RowsBuilder};
+use crate::wire::{EncodedRows, RowsBuilder};
 
 /// How large a chunk may be; it has at least one row.
 #[derive(Debug, Clone, Copy)]
@@ -20,11 +24,11 @@ pub(crate) struct Limits {
 /// Rows of one transaction.
 #[derive(Debug)]
 pub(crate) struct Chunk {
-    /// The chunk's number, from 0.
+    /// The chunk's number, from 0; the parts of a chunk that was cut have the same.
     pub(crate) index: usize,
     /// The rows.
     pub(crate) rows: EncodedRows,
-    /// The input positions of the rows, ascending.
+    /// The input positions of the rows.
     pub(crate) positions: Vec<usize>,
 }
 
@@ -40,14 +44,30 @@ impl Chunk {
         pieces.map(piece).collect()
     }
 
-    /// The positions as ranges.
+    /// The chunk's two halves.
+    pub(crate) fn halves(&self) -> [Chunk; 2] {
+        let half = self.rows.len() / 2;
+        let part = |rows: Range<usize>| Chunk {
+            index: self.index,
+            positions: self.positions[rows.clone()].to_vec(),
+            rows: self.rows.slice(rows),
+        };
+        [part(0..half), part(half..self.rows.len())]
+    }
+
+    /// The positions as ranges, ascending.
     pub(crate) fn ranges(&self) -> Vec<Range<usize>> {
         ranges(&self.positions)
     }
 }
 
-/// Ascending positions as ranges.
+/// Positions as ranges, ascending.
 pub(crate) fn ranges(positions: &[usize]) -> Vec<Range<usize>> {
+    if !positions.is_sorted() {
+        let mut sorted = positions.to_vec();
+        sorted.sort_unstable();
+        return ranges(&sorted);
+    }
     let mut ranges: Vec<Range<usize>> = Vec::new();
     for &position in positions {
         match ranges.last_mut() {
@@ -62,19 +82,26 @@ pub(crate) fn ranges(positions: &[usize]) -> Vec<Range<usize>> {
 pub(crate) struct Chunks<'a> {
     feed: Box<dyn Feed + 'a>,
     model: &'static Model,
-    columns: Vec<usize>,
-    types: Vec<ColumnType>,
+    layout: Arc<Layout>,
     limits: Limits,
     collected: Option<Collected>,
+    /// Encodes rows on other cores before their chunk's turn.
+    ahead: Option<Ahead>,
+    /// Whether a chunk's rows are put in the order of their keys.
+    in_key_order: bool,
     next_position: usize,
     next_chunk: usize,
     builder: RowsBuilder,
     /// The input positions of the builder's rows.
     positions: Vec<usize>,
-    /// The row that ended the encoding, which no chunk has.
-    bad: Option<usize>,
+    /// Whether the caller's iterator has ended: it is not asked again.
+    is_exhausted: bool,
+    /// Rows that the encoding ended at, which no chunk has.
+    bad: Vec<usize>,
     /// The rows that have no form, where these are turned away.
     rejects: Option<Vec<Reject>>,
+    /// The rows that the caller's pre-processing dropped.
+    dropped: Vec<usize>,
 }
 
 /// Rows that were encoded beforehand, and those of them that are to be sent.
@@ -82,51 +109,83 @@ struct Collected {
     rows: EncodedRows,
     /// The input positions of the rows.
     positions: Vec<usize>,
-    /// The rows that were not cut into a chunk yet, ascending.
-    kept: std::vec::IntoIter<usize>,
+    /// The rows that were not cut into a chunk yet.
+    kept: VecDeque<usize>,
+    /// Rows that wait until all others have been sent.
+    last: Vec<usize>,
+}
+
+/// How chunks are made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Style {
+    /// How large they are.
+    pub(crate) limits: Limits,
+    /// Whether bad rows are turned away.
+    pub(crate) turns_away: bool,
+    /// Whether several are sent at once: then each has its rows in the order of their keys.
+    pub(crate) concurrent: bool,
+    /// Whether rows are made ready on other cores before their turn.
+    pub(crate) ahead: bool,
 }
 
 impl<'a> Chunks<'a> {
-    /// Chunks of the rows of `feed`, which give `columns` with `types`.
-    pub(crate) fn new(
-        feed: Box<dyn Feed + 'a>,
-        model: &'static Model,
-        columns: Vec<usize>,
-        types: Vec<ColumnType>,
-        limits: Limits,
-        turns_away: bool,
-    ) -> Self {
+    /// Chunks of the rows of `feed`, encoded by `layout`.
+    pub(crate) fn new(feed: Box<dyn Feed + 'a>, model: &'static Model, layout: Arc<Layout>, style: Style) -> Self {
+        let ahead = (style.ahead && feed.has_jobs()).then(|| Ahead::new(Arc::clone(&layout), style.limits.rows));
         Chunks {
+            ahead,
             feed,
             model,
-            columns,
-            types,
-            limits,
+            in_key_order: style.concurrent && layout.key.fields().next().is_some(),
+            layout,
+            limits: style.limits,
             collected: None,
             next_position: 0,
             next_chunk: 0,
             builder: RowsBuilder::default(),
             positions: Vec::new(),
-            bad: None,
-            rejects: turns_away.then(Vec::new),
+            is_exhausted: false,
+            bad: Vec::new(),
+            rejects: style.turns_away.then(Vec::new),
+            dropped: Vec::new(),
         }
     }
 
     /// Encodes all rows now, to be compared with each other; the rows and their input positions.
-    pub(crate) fn collect(&mut self) -> Result<(EncodedRows, Vec<usize>)> {
-        while self.encode_next()? {}
+    pub(crate) async fn collect(&mut self) -> Result<(EncodedRows, Vec<usize>)> {
+        self.fill(Limits { rows: usize::MAX, bytes: usize::MAX }).await?;
         let (rows, positions) = (self.builder.finish(), std::mem::take(&mut self.positions));
-        let kept = (0..rows.len()).collect::<Vec<_>>().into_iter();
-        self.collected = Some(Collected { rows: rows.clone(), positions: positions.clone(), kept });
+        let kept = (0..rows.len()).collect();
+        self.collected = Some(Collected { rows: rows.clone(), positions: positions.clone(), kept, last: Vec::new() });
         Ok((rows, positions))
+    }
+
+    /// The rows that were collected.
+    pub(crate) fn collected(&self) -> Option<EncodedRows> {
+        self.collected.as_ref().map(|collected| collected.rows.clone())
     }
 
     /// Leaves these rows out of all chunks: `dropped` has an entry for each collected row.
     pub(crate) fn leave_out(&mut self, dropped: &[bool]) {
         if let Some(collected) = &mut self.collected {
-            let kept: Vec<usize> = (0..dropped.len()).filter(|&row| !dropped[row]).collect();
-            collected.kept = kept.into_iter();
+            collected.kept.retain(|&row| !dropped[row]);
         }
+    }
+
+    /// Sends these rows when all others are through: `later` has an entry for each collected row.
+    pub(crate) fn put_last(&mut self, later: &[bool]) {
+        if let Some(collected) = &mut self.collected {
+            collected.last = collected.kept.iter().copied().filter(|&row| later[row]).collect();
+            collected.kept.retain(|&row| !later[row]);
+        }
+    }
+
+    /// Turns to the rows that wait for all others; whether there are any.
+    pub(crate) fn start_last(&mut self) -> bool {
+        self.in_key_order = false;
+        let Some(collected) = &mut self.collected else { return false };
+        collected.kept.extend(collected.last.drain(..));
+        !collected.kept.is_empty()
     }
 
     /// The rows that were turned away since this was asked last, because they have no form.
@@ -134,18 +193,19 @@ impl<'a> Chunks<'a> {
         self.rejects.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// The rows that pre-processing dropped since this was asked last.
+    pub(crate) fn take_dropped(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.dropped)
+    }
+
     /// The next chunk; `None` at the end. A row that cannot be encoded is an error, or turned away.
-    pub(crate) fn next(&mut self) -> Result<Option<Chunk>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Chunk>> {
         let limits = self.next_limits();
         let (rows, positions) = match &mut self.collected {
-            Some(collected) => collected.next(limits),
+            Some(collected) => collected.next(limits, self.in_key_order.then_some(&self.layout)),
             None => {
-                while self.builder.len() < limits.rows && self.builder.byte_len() < limits.bytes {
-                    if !self.encode_next()? {
-                        break;
-                    }
-                }
-                (self.builder.finish(), std::mem::take(&mut self.positions))
+                self.fill(limits).await?;
+                self.in_order()
             }
         };
         if positions.is_empty() {
@@ -153,6 +213,19 @@ impl<'a> Chunks<'a> {
         }
         self.next_chunk += 1;
         Ok(Some(Chunk { index: self.next_chunk - 1, rows, positions }))
+    }
+
+    /// The builder's rows.
+    fn in_order(&mut self) -> (EncodedRows, Vec<usize>) {
+        let (rows, positions) = (self.builder.finish(), std::mem::take(&mut self.positions));
+        if !self.in_key_order {
+            return (rows, positions);
+        }
+        let fields: Vec<usize> = self.layout.key.fields().collect();
+        match by_key(&rows, 0..rows.len(), &fields) {
+            None => (rows, positions),
+            Some(order) => (rows.subset(&order), order.into_iter().map(|row| positions[row]).collect()),
+        }
     }
 
     /// Where bad rows are turned away, the first chunks are small: they find out cheaply which constraints
@@ -168,37 +241,91 @@ impl<'a> Chunks<'a> {
 
     /// The positions that no chunk had yet, after an error: they were not attempted.
     pub(crate) fn rest(&mut self) -> Vec<usize> {
-        match &mut self.collected {
-            Some(collected) => collected.kept.by_ref().map(|row| collected.positions[row]).collect(),
-            None => {
-                let mut rest = std::mem::take(&mut self.positions);
-                rest.extend(self.bad);
-                let first = self.next_position;
-                self.next_position += self.feed.count_rest();
-                rest.extend(first..self.next_position);
-                rest
-            }
+        let mut rest = self.known_rest();
+        let first = self.next_position;
+        if !self.is_exhausted {
+            self.next_position += self.feed.count_rest();
         }
+        rest.extend(first..self.next_position);
+        rest
     }
 
-    fn encode_next(&mut self) -> Result<bool> {
+    /// The same, without those that were not taken from the caller's iterator yet.
+    pub(crate) fn known_rest(&mut self) -> Vec<usize> {
+        let mut rest = std::mem::take(&mut self.positions);
+        rest.append(&mut self.bad);
+        if let Some(collected) = &mut self.collected {
+            let rows = collected.kept.drain(..).chain(collected.last.drain(..));
+            rest.extend(rows.map(|row| collected.positions[row]));
+        }
+        let taken = self.ahead.as_mut().map_or(0, Ahead::abandon);
+        rest.extend(self.next_position..self.next_position + taken);
+        self.next_position += taken;
+        rest
+    }
+
+    /// Encodes rows until there are as many as a chunk has, or no more.
+    async fn fill(&mut self, limits: Limits) -> Result<()> {
+        while !self.is_exhausted && self.builder.len() < limits.rows && self.builder.byte_len() < limits.bytes {
+            let Some(ahead) = &mut self.ahead else {
+                match self.feed.encode_next(&self.layout, &mut self.builder) {
+                    Some(encoded) => self.take_down(encoded)?,
+                    None => self.is_exhausted = true,
+                }
+                continue;
+            };
+            let room = Limits {
+                rows: limits.rows - self.builder.len(),
+                bytes: limits.bytes.saturating_sub(self.builder.byte_len()),
+            };
+            let Some(piece) = ahead.next(&mut *self.feed, room, self.builder.len() == 0).await? else { break };
+            self.accept(piece)?;
+        }
+        Ok(())
+    }
+
+    /// Takes down what became of rows that were encoded elsewhere.
+    fn accept(&mut self, piece: Piece) -> Result<()> {
+        self.builder.append(&piece.rows);
+        let mut fates = piece.fates.into_iter();
+        while let Some(fate) = fates.next() {
+            if let Err(error) = self.take_down(fate) {
+                // The rows behind it are encoded, and will not be sent.
+                let rest = self.next_position..self.next_position + fates.len();
+                self.bad.extend(rest);
+                self.next_position += fates.len();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes down what became of the next row.
+    fn take_down(&mut self, encoded: Encoded) -> Result<()> {
         let position = self.next_position;
-        let Some(encoded) = self.feed.encode_next(&self.columns, &self.types, &mut self.builder) else {
-            return Ok(false);
-        };
         self.next_position += 1;
-        let Err((column, fault)) = encoded else {
-            self.positions.push(position);
-            return Ok(true);
+        let (error, key) = match encoded {
+            Encoded::Row => {
+                self.positions.push(position);
+                return Ok(());
+            }
+            Encoded::Dropped => {
+                self.dropped.push(position);
+                return Ok(());
+            }
+            Encoded::Failed(reason) => (Error::of_pre_process(position, reason), None),
+            Encoded::Invalid { column, fault, key } => {
+                let column = self.model.columns[self.layout.columns[column]].name;
+                (Error::invalid_row(position, column, fault), key)
+            }
         };
-        let error = Error::invalid_row(position, self.model.columns[self.columns[column]].name, fault);
         match &mut self.rejects {
             Some(rejects) => {
-                rejects.push(Reject::new(position, &error));
-                Ok(true)
+                rejects.push(Reject::new(position, &error).with_key(key));
+                Ok(())
             }
             None => {
-                self.bad = Some(position);
+                self.bad.push(position);
                 Err(error)
             }
         }
@@ -206,22 +333,29 @@ impl<'a> Chunks<'a> {
 }
 
 impl Collected {
-    fn next(&mut self, limits: Limits) -> (EncodedRows, Vec<usize>) {
+    /// The next rows; in the order of their keys where the layout is given.
+    fn next(&mut self, limits: Limits, in_key_order: Option<&Arc<Layout>>) -> (EncodedRows, Vec<usize>) {
         let mut chosen = Vec::new();
         let mut bytes = 0;
-        for &row in self.kept.as_slice() {
+        for &row in &self.kept {
             bytes += self.rows.fields(row).len();
             if chosen.len() >= limits.rows || (bytes > limits.bytes && !chosen.is_empty()) {
                 break;
             }
             chosen.push(row);
         }
-        let Some((&first, &last)) = chosen.first().zip(chosen.last()) else {
-            return (EncodedRows::default(), chosen);
+        self.kept.drain(..chosen.len());
+        if let Some(layout) = in_key_order {
+            let fields: Vec<usize> = layout.key.fields().collect();
+            if let Some(order) = by_key(&self.rows, chosen.iter().copied(), &fields) {
+                chosen = order;
+            }
+        }
+        let whole = chosen.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+        let rows = match (whole, chosen.first(), chosen.last()) {
+            (true, Some(&first), Some(&last)) => self.rows.slice(first..last + 1),
+            _ => self.rows.subset(&chosen),
         };
-        self.kept.nth(chosen.len() - 1);
-        let whole = last - first + 1 == chosen.len();
-        let rows = if whole { self.rows.slice(first..last + 1) } else { self.rows.subset(&chosen) };
         (rows, chosen.into_iter().map(|row| self.positions[row]).collect())
     }
 }

@@ -1,27 +1,96 @@
 //! The caller's rows and keys behind one object-safe trait: the last place that knows their types.
 
+use std::fmt::Display;
 use std::iter::Peekable;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use crate::model::{BatchModel, KeyFor, WriteRow};
-use crate::wire::{ColumnType, Fault, RowsBuilder};
+use crate::reject::{KeyShape, RejectKey};
+use crate::wire::{ColumnType, ColumnWriter, EncodedRows, Fault, RowsBuilder};
+
+/// What rows are encoded to.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// The positions in the model of the columns, in their order.
+    pub(crate) columns: Vec<usize>,
+    /// Their types.
+    pub(crate) types: Vec<ColumnType>,
+    /// Which of them are the row's key.
+    pub(crate) key: Arc<KeyShape>,
+}
+
+/// What became of one row at its encoding.
+#[derive(Debug)]
+pub(crate) enum Encoded {
+    /// It is encoded.
+    Row,
+    /// The caller's pre-processing dropped it.
+    Dropped,
+    /// The caller's pre-processing failed, with this reason.
+    Failed(String),
+    /// It has no form in the table's types.
+    Invalid {
+        /// The position of the bad column among the layout's.
+        column: usize,
+        /// What is wrong.
+        fault: Fault,
+        /// The row's key, if that has a form.
+        key: Option<RejectKey>,
+    },
+}
+
+/// Rows that were encoded on another core.
+#[derive(Debug, Default)]
+pub(crate) struct Piece {
+    /// The rows that have a form.
+    pub(crate) rows: EncodedRows,
+    /// What became of each row of input.
+    pub(crate) fates: Vec<Encoded>,
+}
+
+/// The encoding of some rows, to be done anywhere.
+pub(crate) type Job = Box<dyn FnOnce(&Layout) -> Piece + Send>;
 
 /// Rows that encode themselves one after the other.
 pub(crate) trait Feed: Send {
-    /// Encodes the next row; `None` at the end. `columns` are positions in the model, each with its type;
-    /// a fault names the position in `columns`.
-    fn encode_next(
-        &mut self,
-        columns: &[usize],
-        types: &[ColumnType],
-        into: &mut RowsBuilder,
-    ) -> Option<Result<(), (usize, Fault)>>;
+    /// Encodes the next row; `None` at the end.
+    fn encode_next(&mut self, layout: &Layout, into: &mut RowsBuilder) -> Option<Encoded>;
 
     /// Whether no row is left.
     fn is_empty(&mut self) -> bool;
 
     /// The number of rows that are left; they are used up.
     fn count_rest(&mut self) -> usize;
+
+    /// Whether rows can be taken out to be encoded on another core: where the caller's code runs on each.
+    fn has_jobs(&self) -> bool {
+        false
+    }
+
+    /// Takes the next rows out, at most so many, with their number; `None` at the end.
+    fn take_job(&mut self, _rows: usize) -> Option<(usize, Job)> {
+        None
+    }
+}
+
+/// Encodes one row; on a fault, its key by itself.
+fn encode(
+    layout: &Layout,
+    into: &mut RowsBuilder,
+    write: impl Fn(usize, &mut ColumnWriter<'_>) -> Result<(), Fault>,
+) -> Encoded {
+    let Err((column, fault)) = into.push(&layout.types, &write) else { return Encoded::Row };
+    let fields: Vec<usize> = layout.key.fields().collect();
+    let types: Vec<ColumnType> = fields.iter().map(|&field| layout.types[field].clone()).collect();
+    let mut key = RowsBuilder::default();
+    let encoded = key.push(&types, |position, out| write(fields[position], out));
+    let key = encoded.ok().and_then(|()| layout.key.from_fields(key.finish().row(0)));
+    Encoded::Invalid { column, fault, key }
+}
+
+fn encode_row<M: BatchModel>(row: &impl WriteRow<M>, layout: &Layout, into: &mut RowsBuilder) -> Encoded {
+    encode(layout, into, |position, out| row.write(layout.columns[position], out))
 }
 
 /// Rows of a [`WriteRow`] type.
@@ -39,14 +108,9 @@ where
     I: Iterator + Send,
     I::Item: WriteRow<M> + Send,
 {
-    fn encode_next(
-        &mut self,
-        columns: &[usize],
-        types: &[ColumnType],
-        into: &mut RowsBuilder,
-    ) -> Option<Result<(), (usize, Fault)>> {
+    fn encode_next(&mut self, layout: &Layout, into: &mut RowsBuilder) -> Option<Encoded> {
         let row = self.0.next()?;
-        Some(into.push(types, |position, out| row.write(columns[position], out)))
+        Some(encode_row::<M>(&row, layout, into))
     }
 
     fn is_empty(&mut self) -> bool {
@@ -55,6 +119,77 @@ where
 
     fn count_rest(&mut self) -> usize {
         self.0.by_ref().count()
+    }
+}
+
+/// Values of any kind, each of which `process` makes a row of the type `R`, or drops, or fails.
+pub(crate) struct ProcessedFeed<I: Iterator, F, R, M> {
+    values: Peekable<I>,
+    process: Arc<F>,
+    to: PhantomData<fn() -> (R, M)>,
+}
+
+impl<I: Iterator, F, R, M> ProcessedFeed<I, F, R, M> {
+    pub(crate) fn new(values: I, process: Arc<F>) -> Self {
+        ProcessedFeed { values: values.peekable(), process, to: PhantomData }
+    }
+}
+
+fn process<M, T, R, E>(
+    process: &impl Fn(T) -> Result<Option<R>, E>,
+    value: T,
+    layout: &Layout,
+    into: &mut RowsBuilder,
+) -> Encoded
+where
+    M: BatchModel,
+    R: WriteRow<M>,
+    E: Display,
+{
+    match process(value) {
+        Ok(Some(row)) => encode_row::<M>(&row, layout, into),
+        Ok(None) => Encoded::Dropped,
+        Err(reason) => Encoded::Failed(reason.to_string()),
+    }
+}
+
+impl<I, F, R, M, E> Feed for ProcessedFeed<I, F, R, M>
+where
+    M: BatchModel,
+    I: Iterator + Send,
+    I::Item: Send + 'static,
+    F: Fn(I::Item) -> Result<Option<R>, E> + Send + Sync + 'static,
+    R: WriteRow<M>,
+    E: Display,
+{
+    fn encode_next(&mut self, layout: &Layout, into: &mut RowsBuilder) -> Option<Encoded> {
+        let value = self.values.next()?;
+        Some(process::<M, _, _, _>(&*self.process, value, layout, into))
+    }
+
+    fn is_empty(&mut self) -> bool {
+        self.values.peek().is_none()
+    }
+
+    fn count_rest(&mut self) -> usize {
+        self.values.by_ref().count()
+    }
+
+    fn has_jobs(&self) -> bool {
+        true
+    }
+
+    fn take_job(&mut self, rows: usize) -> Option<(usize, Job)> {
+        let values: Vec<I::Item> = self.values.by_ref().take(rows).collect();
+        let function = Arc::clone(&self.process);
+        let count = values.len();
+        let job = move |layout: &Layout| {
+            let mut into = RowsBuilder::default();
+            let each = values.into_iter().map(|value| process::<M, _, _, _>(&*function, value, layout, &mut into));
+            let fates = each.collect();
+            Piece { rows: into.finish(), fates }
+        };
+        (count > 0).then(|| (count, Box::new(job) as Job))
     }
 }
 
@@ -72,14 +207,9 @@ where
     I: Iterator + Send,
     I::Item: KeyFor<K> + Send,
 {
-    fn encode_next(
-        &mut self,
-        _columns: &[usize],
-        types: &[ColumnType],
-        into: &mut RowsBuilder,
-    ) -> Option<Result<(), (usize, Fault)>> {
+    fn encode_next(&mut self, layout: &Layout, into: &mut RowsBuilder) -> Option<Encoded> {
         let key = self.0.next()?;
-        Some(into.push(types, |position, out| key.write_key(position, out)))
+        Some(encode(layout, into, |position, out| key.write_key(position, out)))
     }
 
     fn is_empty(&mut self) -> bool {

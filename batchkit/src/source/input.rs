@@ -1,9 +1,10 @@
 //! Rows and keys of a call, their own types forgotten: what an object-safe trait can take.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::marker::PhantomData;
+use std::sync::Arc;
 
-use super::feed::{Feed, KeyFeed, RowFeed};
+use super::feed::{Feed, KeyFeed, ProcessedFeed, RowFeed};
 use crate::model::{BatchModel, InsertRow, KeyFor, PatchRow, Unique, UniqueKey, WriteRow};
 
 /// Rows for the table of `M`, whatever their own type is. They are encoded when a call runs.
@@ -28,6 +29,19 @@ impl<'a, M: BatchModel + 'a> Rows<'a, M> {
         I: IntoIterator<IntoIter: Send + 'a, Item: PatchRow<M> + Send + 'a>,
     {
         Rows::new::<I::IntoIter>(rows.into_iter())
+    }
+
+    /// Rows that `process` makes of values of any kind, when a call runs: `Ok(None)` drops one, an error turns it
+    /// away.
+    pub(crate) fn processed<I, F, R, E>(values: I, process: Arc<F>) -> Self
+    where
+        I: IntoIterator<IntoIter: Send + 'a, Item: Send + 'static>,
+        F: Fn(I::Item) -> Result<Option<R>, E> + Send + Sync + 'static,
+        R: WriteRow<M> + 'static,
+        E: Display + 'static,
+    {
+        let feed = ProcessedFeed::<_, F, R, M>::new(values.into_iter(), process);
+        Rows { feed: Box::new(feed), columns: R::COLUMNS, of: PhantomData }
     }
 
     fn new<I>(rows: I) -> Self

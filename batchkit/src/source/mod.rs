@@ -3,11 +3,15 @@
 //! Rows that need not be compared with each other are encoded as their chunk's turn comes. Where two rows
 //! with one key must be found (update, upsert, delete), all are encoded first, and what falls out of the
 //! input is decided before anything is written; so every strategy sees the same rows.
+//!
+//! Where the caller's own code makes the rows, [`ahead`] runs it on other cores.
 
+mod ahead;
 mod chunks;
 mod feed;
 mod input;
+mod order;
 
-pub(crate) use chunks::{Chunk, Chunks, Limits, ranges};
-pub(crate) use feed::Feed;
+pub(crate) use chunks::{Chunk, Chunks, Limits, Style, ranges};
+pub(crate) use feed::{Feed, Layout};
 pub use input::{Keys, Rows};

@@ -1,18 +1,17 @@
 //! A transaction per chunk, one after the other. The first failure stops the run; what was committed stays.
 
-use super::{Runner, run_one};
+use super::Runner;
 use crate::config::BatchConfig;
 use crate::error::Result;
-use crate::ledger::Ledger;
 use crate::source::{Chunks, Limits};
 
 pub(super) fn limits(config: &BatchConfig) -> Limits {
     Limits { rows: config.chunk_rows(), bytes: BatchConfig::CHUNK_BYTES }
 }
 
-pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut Runner<'_>, ledger: &mut Ledger) -> Result<()> {
-    while let Some(chunk) = chunks.next()? {
-        run_one(chunk, runner, ledger).await?;
+pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut Runner<'_>) -> Result<()> {
+    while let Some(chunk) = chunks.next().await? {
+        runner.run(chunk).await?;
     }
     Ok(())
 }

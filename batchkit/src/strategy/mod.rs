@@ -1,60 +1,55 @@
-//! How chunks follow each other. A strategy knows no SQL: it takes chunks from the source, hands them to
-//! the runner, and gives what became of them to the ledger.
+//! How chunks follow each other. A strategy knows no SQL: it takes chunks from the source and hands them to the
+//! runner, which books what became of them.
 
 mod chunked;
 mod optimistic;
 mod parallel;
+mod pipelined;
+mod post;
 mod runner;
 mod single_query;
 
 use std::sync::Arc;
 
+pub(crate) use post::{Function, Post, WorkedUp};
 pub(crate) use runner::{InCaller, InPool, Runner};
 
 use crate::config::{BatchConfig, ExecutionStrategy};
 use crate::error::Result;
-use crate::ledger::Ledger;
-use crate::retry::Ran;
-use crate::source::{Chunk, Chunks, Limits};
+use crate::source::{Chunks, Limits, Style};
 
-/// How large the strategy's chunks are.
-pub(crate) fn limits(config: &BatchConfig) -> Limits {
-    match config.execution_strategy {
-        ExecutionStrategy::SingleQuery | ExecutionStrategy::Optimistic => single_query::LIMITS,
-        ExecutionStrategy::Chunked | ExecutionStrategy::Parallel => chunked::limits(config),
-    }
+/// How the strategy's chunks are made.
+pub(crate) fn style(config: &BatchConfig, turns_away: bool) -> Style {
+    use ExecutionStrategy::{Optimistic, Parallel, Pipelined, SingleQuery};
+    let strategy = config.execution_strategy;
+    let limits = match strategy {
+        SingleQuery | Optimistic => single_query::LIMITS,
+        _ => chunked::limits(config),
+    };
+    Style { limits, turns_away, concurrent: strategy == Parallel, ahead: strategy == Pipelined }
 }
 
-/// Runs all chunks. On an error the ledger knows what was done before it.
+/// The chunks to fall back to when one of all rows fails.
+pub(crate) fn fallback(config: &BatchConfig) -> Option<Limits> {
+    (config.execution_strategy == ExecutionStrategy::Optimistic).then(|| chunked::limits(config))
+}
+
+/// Runs all chunks. On an error the books know what was done before it.
 pub(crate) async fn run(
     config: &BatchConfig,
     chunks: &mut Chunks<'_>,
     runner: &mut Runner<'_>,
-    ledger: &mut Ledger,
+    post: Option<&Arc<Post>>,
 ) -> Result<()> {
-    match config.execution_strategy {
-        ExecutionStrategy::SingleQuery => single_query::run(chunks, runner, ledger).await,
-        ExecutionStrategy::Chunked => chunked::run(chunks, runner, ledger).await,
-        ExecutionStrategy::Parallel => parallel::run(config.max_workers, chunks, runner, ledger).await,
-        ExecutionStrategy::Optimistic => optimistic::run(config, chunks, runner, ledger).await,
+    let result = match config.execution_strategy {
+        ExecutionStrategy::SingleQuery => single_query::run(chunks, runner).await,
+        ExecutionStrategy::Chunked => chunked::run(chunks, runner).await,
+        ExecutionStrategy::Parallel => parallel::run(config.max_workers, chunks, runner).await,
+        ExecutionStrategy::Pipelined => return pipelined::run(chunks, runner, post).await,
+        ExecutionStrategy::Optimistic => optimistic::run(chunks, runner).await,
+    };
+    if let Some(post) = post {
+        post.run(runner.books(), None).await;
     }
-}
-
-/// Runs one chunk and books what became of it.
-async fn run_one(chunk: Chunk, runner: &mut Runner<'_>, ledger: &mut Ledger) -> Result<()> {
-    let chunk = Arc::new(chunk);
-    let ran = runner.run(&chunk).await;
-    book(&chunk, ran, ledger)
-}
-
-/// Books what became of a chunk.
-fn book(chunk: &Chunk, ran: Ran, ledger: &mut Ledger) -> Result<()> {
-    ledger.retried(ran.retries);
-    match ran.result {
-        Ok(answer) => ledger.committed(chunk, answer),
-        Err(error) => {
-            ledger.failed(chunk);
-            Err(error.of_rows(chunk.ranges()).in_chunk(chunk.index))
-        }
-    }
+    result
 }

@@ -1,47 +1,42 @@
 //! Chunks over several pooled connections at once.
 //!
-//! No two chunks have a row of the same key: the source has seen to that. After the first failure no further
-//! chunk is started; those on their way end by themselves, and the ledger tells which are in.
-
-use std::sync::Arc;
+//! No two chunks that run at the same time have a row of the same key: of rows that share one, all but the first
+//! wait until the others are through. Within a chunk, rows are in the order of their keys. After the first
+//! failure no further chunk is started; those on their way end by themselves, and the books tell which are in.
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::runner::ran;
-use super::{Runner, book};
+use super::Runner;
+use super::runner::finished;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Ledger;
 use crate::source::Chunks;
 
-pub(super) async fn run(
-    workers: usize,
-    chunks: &mut Chunks<'_>,
-    runner: &mut Runner<'_>,
-    ledger: &mut Ledger,
-) -> Result<()> {
+pub(super) async fn run(workers: usize, chunks: &mut Chunks<'_>, runner: &mut Runner<'_>) -> Result<()> {
     let Runner::Pool(runner) = runner else {
         let what = "Parallel needs connections of its own; a caller's transaction has one: use Chunked there";
         return Err(Error::new(ErrorKind::Config, what));
     };
     let mut running = FuturesUnordered::new();
     let mut stopped = None;
-    loop {
-        while running.len() < workers && stopped.is_none() {
-            match chunks.next() {
-                Ok(Some(chunk)) => {
-                    let chunk = Arc::new(chunk);
-                    let task = runner.start(Arc::clone(&chunk));
+    // The rows behind the others go one chunk after the other: they may share keys among themselves.
+    for places in [workers, 1] {
+        loop {
+            while running.len() < places && stopped.is_none() {
+                match chunks.next().await {
                     // Dropping the handle, as a dropped call does, lets the task go on to its end.
-                    running.push(async move { (chunk, ran(task.await)) });
+                    Ok(Some(chunk)) => running.push(runner.start(chunk)),
+                    Ok(None) => break,
+                    Err(error) => stopped = Some(error),
                 }
-                Ok(None) => break,
-                Err(error) => stopped = Some(error),
+            }
+            let Some(answer) = running.next().await else { break };
+            if let Err(error) = finished(answer) {
+                stopped.get_or_insert(error);
             }
         }
-        let Some((chunk, ran)) = running.next().await else { break };
-        if let Err(error) = book(&chunk, ran, ledger) {
-            stopped.get_or_insert(error);
+        if stopped.is_some() || !chunks.start_last() {
+            break;
         }
     }
     stopped.map_or(Ok(()), Err)

@@ -1,14 +1,21 @@
 //! Where chunks run: on connections of the pool, each in a task of its own, or in the caller's transaction.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use deadpool_postgres::Pool;
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
+use super::optimistic;
+use crate::books::Books;
 use crate::error::{Error, ErrorKind, Result};
-use crate::retry::{self, Answer, Policy, Ran, Stage, classify};
+use crate::observe::{self, ErrorContext, ErrorObserver};
+use crate::report::Outcome;
+use crate::retry::{self, Answer, Ran, Shared, Stage, classify};
 use crate::session::{ChunkAnswer, Mode, Session, Within, Work, run_chunk};
-use crate::source::Chunk;
+use crate::settings::Opening;
+use crate::source::{Chunk, Limits};
 
 /// Where chunks run.
 pub(crate) enum Runner<'a> {
@@ -19,10 +26,12 @@ pub(crate) enum Runner<'a> {
 }
 
 /// Chunks in transactions of their own.
+#[derive(Clone)]
 pub(crate) struct InPool {
-    pub(crate) pool: Pool,
-    pub(crate) work: Arc<Work>,
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) books: Arc<Books>,
+    /// The chunks that are tried when a larger one fails.
+    pub(crate) fallback: Option<Limits>,
 }
 
 /// Chunks in the caller's transaction.
@@ -30,49 +39,124 @@ pub(crate) struct InCaller<'a> {
     pub(crate) pool: Pool,
     pub(crate) within: Within<'a>,
     pub(crate) work: Arc<Work>,
+    pub(crate) books: Arc<Books>,
+    pub(crate) opening: Opening,
+    pub(crate) observer: ErrorObserver,
+    /// The chunks that are tried when a larger one fails.
+    pub(crate) fallback: Option<Limits>,
     /// Whether bad rows are turned away.
     pub(crate) rejects: bool,
+    /// Whether a chunk that is too much for the server may be cut in two.
+    pub(crate) is_divisible: bool,
 }
 
 impl Runner<'_> {
-    /// Does a chunk's work, all of it or nothing.
-    pub(super) async fn run(&mut self, chunk: &Arc<Chunk>) -> Ran {
+    /// The call's books.
+    pub(super) fn books(&self) -> &Arc<Books> {
         match self {
-            Runner::Pool(runner) => ran(runner.start(Arc::clone(chunk)).await),
-            Runner::Caller(runner) => Ran { result: runner.run(chunk).await, retries: 0 },
+            Runner::Pool(runner) => &runner.books,
+            Runner::Caller(runner) => &runner.books,
+        }
+    }
+
+    /// Does a chunk's work, all of it or nothing, and books what became of it.
+    pub(super) async fn run(&mut self, chunk: Chunk) -> Result<()> {
+        match self {
+            Runner::Pool(runner) => finished(runner.start(chunk).await),
+            Runner::Caller(runner) => {
+                let books = Arc::clone(&runner.books);
+                let fallback = runner.fallback;
+                in_parts(runner, &books, fallback, chunk).await
+            }
+        }
+    }
+}
+
+/// Runs a chunk once, with its retries.
+trait TryChunk: Send {
+    fn try_chunk(&mut self, chunk: &Chunk) -> impl Future<Output = Ran> + Send;
+}
+
+/// Runs a chunk, and books what became of it. One that is too much for the server is run in parts.
+async fn in_parts(runner: &mut impl TryChunk, books: &Books, fallback: Option<Limits>, chunk: Chunk) -> Result<()> {
+    let mut parts = vec![chunk];
+    while let Some(part) = parts.pop() {
+        let span = observe::chunk_span(part.index, part.rows.len());
+        let ran = runner.try_chunk(&part).instrument(span.clone()).await;
+        let smaller = match (&ran.result, fallback) {
+            (Err(error), Some(limits)) if optimistic::chunks_help(error, &part, limits) => part.cut(limits),
+            _ if ran.halve => part.halves().into(),
+            _ => Vec::new(),
+        };
+        if !smaller.is_empty() {
+            books.retried(ran.retries + 1);
+            parts.extend(smaller.into_iter().rev());
+            continue;
+        }
+        if let Err(error) = books.ran(&part, ran) {
+            observe::record_error(&span, &error);
+            parts.iter().for_each(|part| books.book(&part.positions, Outcome::NotAttempted));
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+impl TryChunk for InPool {
+    async fn try_chunk(&mut self, chunk: &Chunk) -> Ran {
+        retry::run(&self.shared, chunk).await
+    }
+}
+
+impl TryChunk for InCaller<'_> {
+    /// A chunk that fails for a row's fault is rolled back to its savepoint and sent again without its bad
+    /// rows, if these may be turned away.
+    async fn try_chunk(&mut self, chunk: &Chunk) -> Ran {
+        let error = match self.attempt(chunk, Mode::Whole).await {
+            Ok(answer) => return Ran::once(Ok(answer)),
+            Err(error) => error,
+        };
+        let decision = match classify(error.failure(Stage::Work, false)) {
+            _ if !error.is_of_the_server() => Answer::Stop,
+            Answer::FindBadRows if self.rejects => Answer::FindBadRows,
+            Answer::Halve if self.is_divisible && chunk.rows.len() > 1 => Answer::Halve,
+            _ => Answer::Stop,
+        };
+        self.observer
+            .tell(&error, &ErrorContext { chunk: chunk.index, rows: chunk.ranges(), attempt: 1, answer: decision });
+        match decision {
+            Answer::FindBadRows => Ran::once(self.attempt(chunk, Mode::Isolate(Some(&error))).await),
+            _ => Ran { halve: decision == Answer::Halve, ..Ran::once(Err(error)) },
         }
     }
 }
 
 impl InCaller<'_> {
-    /// A chunk that fails for a row's fault is rolled back to its savepoint and sent again without its bad
-    /// rows, if these may be turned away.
-    async fn run(&mut self, chunk: &Chunk) -> Result<ChunkAnswer> {
-        let error = match self.attempt(chunk, Mode::Whole).await {
-            Err(error) if self.rejects && classify(error.failure(Stage::Work)) == Answer::FindBadRows => error,
-            result => return result,
-        };
-        self.attempt(chunk, Mode::Isolate(Some(&error))).await
-    }
-
     async fn attempt(&mut self, chunk: &Chunk, mode: Mode<'_>) -> Result<ChunkAnswer> {
         let session = Session::open(&self.pool, Some(self.within.lend())).await?;
-        run_chunk(session, &self.work, &chunk.rows, None, mode).await.map_err(|broken| broken.error)
+        let ran = run_chunk(session, &self.work, &chunk.rows, &self.opening, None, mode).await;
+        ran.map_err(|broken| broken.error)
     }
 }
 
 impl InPool {
     /// Starts a chunk in a task that a dropped call does not cut short.
-    pub(super) fn start(&self, chunk: Arc<Chunk>) -> JoinHandle<Ran> {
-        let (pool, work, policy) = (self.pool.clone(), Arc::clone(&self.work), Arc::clone(&self.policy));
-        tokio::spawn(async move { retry::run(&pool, &work, &chunk, &policy).await })
+    pub(super) fn start(&self, chunk: Chunk) -> JoinHandle<Result<()>> {
+        let mut runner = self.clone();
+        let under_way = self.books.start_chunk();
+        let run = async move {
+            let books = Arc::clone(&runner.books);
+            let (fallback, ran) = (runner.fallback, &mut runner);
+            let result = in_parts(ran, &books, fallback, chunk).await;
+            drop(under_way);
+            result
+        };
+        tokio::spawn(run.in_current_span())
     }
 }
 
-/// What a task answered; one that panicked or was stopped with its runtime has answered nothing.
-pub(super) fn ran(answer: std::result::Result<Ran, tokio::task::JoinError>) -> Ran {
-    answer.unwrap_or_else(|stopped| {
-        let error = Error::new(ErrorKind::Connection, format!("the chunk's task ended: {stopped}"));
-        Ran { result: Err(error), retries: 0 }
-    })
+/// What a chunk's task answered; one that panicked or was stopped with its runtime has answered nothing.
+pub(super) fn finished(answer: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    answer
+        .unwrap_or_else(|stopped| Err(Error::new(ErrorKind::Connection, format!("the chunk's task ended: {stopped}"))))
 }

@@ -17,7 +17,7 @@ pub use column_type::ColumnType;
 pub(crate) use column_type::base;
 pub use fault::{Fault, ReadFault, ReadReason};
 pub use read::RowReader;
-pub(crate) use rows::{EncodedRows, RowsBuilder};
+pub(crate) use rows::{EncodedRows, RawFields, RowsBuilder, put_field};
 pub use write::ColumnWriter;
 
 #[cfg(test)]

@@ -98,6 +98,13 @@ pub(crate) struct RawFields<'a> {
     rest: &'a [u8],
 }
 
+impl<'a> RawFields<'a> {
+    /// Fields that lie one after the other.
+    pub(crate) fn new(fields: &'a [u8]) -> Self {
+        RawFields { rest: fields }
+    }
+}
+
 impl<'a> Iterator for RawFields<'a> {
     type Item = Option<&'a [u8]>;
 
@@ -151,6 +158,13 @@ impl RowsBuilder {
         Ok(())
     }
 
+    /// Appends rows that were encoded elsewhere.
+    pub(crate) fn append(&mut self, rows: &EncodedRows) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&rows.bytes);
+        self.ends.extend(rows.ends.iter().map(|end| start + end));
+    }
+
     /// Appends one row that the server sent.
     pub(crate) fn push_raw<'a>(&mut self, fields: impl ExactSizeIterator<Item = Option<&'a [u8]>>) {
         self.bytes.put_i16(i16::try_from(fields.len()).unwrap_or(i16::MAX));
@@ -167,7 +181,7 @@ impl RowsBuilder {
 }
 
 /// Appends a field: its length (-1 for NULL) and its bytes. A field of over 2 GB was refused when it was written.
-pub(super) fn put_field(out: &mut BytesMut, field: Option<&[u8]>) {
+pub(crate) fn put_field(out: &mut BytesMut, field: Option<&[u8]>) {
     match field {
         None => out.put_i32(-1),
         Some(value) => {
