@@ -337,11 +337,15 @@ impl Target<'_> {
         RowType { oid: self.table.row_type, columns }
     }
 
-    /// The table's unique keys that the rows give wholly.
+    /// Whether the table has a unique key that only the server can work out.
+    fn has_expression_keys(&self) -> bool {
+        self.table.keys.iter().any(|key| key.columns.iter().any(Option::is_none))
+    }
+
+    /// The table's unique keys that the rows give wholly; the partial ones too.
     fn given_keys(&self) -> Vec<Vec<usize>> {
-        let plain = |key: &&TableKey| key.predicate.is_none() && key.valid;
         let columns = |key: &TableKey| key.columns.iter().map(|name| self.given(name.as_deref()?)).collect();
-        self.table.keys.iter().filter(plain).filter_map(columns).collect()
+        self.table.keys.iter().filter_map(columns).collect()
     }
 
     /// The column called so, if the rows give it.
@@ -387,18 +391,27 @@ impl Target<'_> {
             }
         }
         let plain = |key: &&TableKey| key.predicate.is_none() && key.valid && !key.nulls_not_distinct;
-        for key in self.table.keys.iter().filter(plain).filter(|_| verb.plain_insert() && self.table.rights.select) {
+        let mut all_keys = self.table.foreign_keys.iter().all(|key| !key.to_itself);
+        for key in self.table.keys.iter().filter(|_| verb.plain_insert()) {
             let names: Option<Vec<&str>> = key.columns.iter().map(Option::as_deref).collect();
-            if let Some(columns) = names.and_then(|names| positions(&names)) {
-                let sql = sql::taken(table_sql, &columns);
-                all.push(suspect(&key.name, ErrorKind::UniqueViolation, "23505", &columns, sql));
+            if names.as_ref().is_some_and(|names| names.iter().all(|name| self.given(name).is_none())) {
+                // The server draws it.
+                continue;
+            }
+            let columns = names.filter(|_| plain(&key) && self.table.rights.select).and_then(|names| positions(&names));
+            match columns {
+                Some(columns) => {
+                    let sql = sql::taken(table_sql, &columns);
+                    all.push(suspect(&key.name, ErrorKind::UniqueViolation, "23505", &columns, sql));
+                }
+                None => all_keys = false,
             }
         }
         for check in self.table.checks.iter().filter(|_| verb.inserts() && !self.columns.is_empty()) {
             let sql = sql::unchecked(table_sql, self.columns, &check.expression);
             all.push(suspect(&check.name, ErrorKind::CheckViolation, "23514", self.columns, sql));
         }
-        Suspects::new(all)
+        Suspects::new(all, all_keys)
     }
 
     /// Where the column is among the encoded fields.
@@ -514,18 +527,19 @@ impl Asking<'_, '_, '_> {
     }
 
     /// Has rows that share a unique key with one before them wait until all others are through, so that it does
-    /// not depend on the order of the chunks which of them is stored.
+    /// not depend on the order of the chunks which of them is stored. Where a key is an expression, all rows wait.
     async fn put_later_ones_last(&mut self, unique: Option<&Unique>, running: &mut Running<'_>) -> Result<()> {
         let keys = self.target.given_keys();
         let others: Vec<&Vec<usize>> = keys.iter().filter(|key| unique.is_none_or(|u| u.columns != **key)).collect();
-        if others.is_empty() {
+        let one_by_one = self.target.has_expression_keys();
+        if others.is_empty() && !one_by_one {
             return Ok(());
         }
         let rows = match running.chunks.collected() {
             Some(rows) => rows,
             None => running.chunks.collect().await?.0,
         };
-        let mut later = vec![false; rows.len()];
+        let mut later = vec![one_by_one; rows.len()];
         for key in others {
             for (row, first) in self.equal(key, &rows).await? {
                 later[row] |= row != first;

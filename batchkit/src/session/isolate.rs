@@ -6,7 +6,7 @@
 //! named it. What is not a row's fault (a deadlock, a lost connection) ends the search, and the chunk is
 //! tried again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use super::client::Session;
@@ -38,13 +38,15 @@ pub(crate) struct Suspect {
 #[derive(Debug, Default)]
 pub(crate) struct Suspects {
     all: Vec<Suspect>,
+    /// Whether the table has no unique key beside those among them.
+    all_keys: bool,
     /// Those that the chunks before have broken: the next ones are asked about them before they are sent.
     active: Mutex<Vec<usize>>,
 }
 
 impl Suspects {
-    pub(crate) fn new(all: Vec<Suspect>) -> Self {
-        Suspects { all, active: Mutex::default() }
+    pub(crate) fn new(all: Vec<Suspect>, all_keys: bool) -> Self {
+        Suspects { all, all_keys, active: Mutex::default() }
     }
 
     /// Whether chunks are to be asked about before they are sent.
@@ -83,44 +85,36 @@ pub(crate) async fn isolate(
         work,
         rows,
         left: (0..rows.len()).collect(),
+        waiting: Vec::new(),
         rejects: BTreeMap::new(),
         asked: Vec::new(),
         answer: ChunkAnswer::default(),
         slots: vec![None; rows.len()],
     };
-    let active = work.suspects.lock().clone();
-    let Some(first) = first else {
-        for suspect in active {
-            search.ask(session, suspect).await?;
-        }
-        let left = std::mem::take(&mut search.left);
-        let answer =
-            if left.is_empty() { ChunkAnswer::default() } else { send_all(session, work, &rows.subset(&left)).await? };
-        search.take(&left, answer);
-        return Ok(search.finish());
-    };
+    let mut to_ask = work.suspects.lock().clone();
     // A constraint that is checked at COMMIT would name no row there.
-    if let Session::Pooled(_) = session {
+    if let (Some(_), Session::Pooled(_)) = (first, &session) {
         session.execute("SET CONSTRAINTS ALL IMMEDIATE").await?;
     }
-    for suspect in active.into_iter().chain(work.suspects.named(first.constraint())) {
-        search.ask_guarded(session, suspect).await?;
-    }
+    to_ask.extend(first.and_then(|first| work.suspects.named(first.constraint())));
     loop {
-        let left = std::mem::take(&mut search.left);
-        let Some(error) = search.send(session, &left).await? else { break };
-        let suspect = work.suspects.named(error.constraint()).filter(|suspect| !search.asked.contains(suspect));
-        search.left = left;
-        let before = search.left.len();
-        if let Some(suspect) = suspect {
-            search.ask_guarded(session, suspect).await?;
+        for suspect in to_ask {
+            match first {
+                Some(_) => search.ask_guarded(session, suspect).await?,
+                None => search.ask(session, suspect).await?,
+            }
         }
-        if search.left.len() == before {
-            search.halve(session).await?;
-            break;
+        match first {
+            Some(_) => search.send_the_good(session).await?,
+            None => search.send_left(session).await?,
         }
+        if search.waiting.is_empty() {
+            return Ok(search.finish());
+        }
+        // Those before them are in or turned away: they are asked about anew.
+        search.left = std::mem::take(&mut search.waiting);
+        to_ask = std::mem::take(&mut search.asked);
     }
-    Ok(search.finish())
 }
 
 /// What is known so far.
@@ -129,6 +123,8 @@ struct Search<'a> {
     rows: &'a EncodedRows,
     /// The rows that are neither in nor turned away, ascending.
     left: Vec<usize>,
+    /// The rows that have a key of one before them in the chunk, ascending: their turn comes when that is settled.
+    waiting: Vec<usize>,
     rejects: BTreeMap<usize, Reject>,
     asked: Vec<usize>,
     answer: ChunkAnswer,
@@ -146,27 +142,75 @@ impl Search<'_> {
         session.execute("ROLLBACK TO SAVEPOINT batchkit; RELEASE SAVEPOINT batchkit").await
     }
 
-    /// Turns away the rows that a constraint's query names.
+    /// Turns away the rows that a constraint's query names. Where rows have a key of an earlier one, all keys are
+    /// asked about: a row that waits must not be overtaken by a later one with another key of it.
     async fn ask(&mut self, session: &mut Session<'_>, suspect: usize) -> Result<()> {
-        if self.asked.contains(&suspect) || self.left.is_empty() {
-            return Ok(());
+        let suspects = &self.work.suspects;
+        let mut waiting = BTreeSet::new();
+        let mut to_ask = vec![suspect];
+        while let Some(suspect) = to_ask.pop() {
+            if self.asked.contains(&suspect) || self.left.is_empty() {
+                continue;
+            }
+            self.asked.push(suspect);
+            let about = &suspects.all[suspect];
+            let rows = self.rows.subset(&self.left);
+            let (answer, _) = about.carrier.send(session, &about.sql, &rows).await?;
+            let error = Error::of_constraint(about.kind, about.code, &about.constraint);
+            for row in 0..answer.len() {
+                let mut fields = answer.row(row);
+                let ordinal = fields.next().flatten().and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes);
+                let at = ordinal.and_then(|ordinal| usize::try_from(ordinal - 1).ok());
+                let Some(&row) = at.and_then(|at| self.left.get(at)) else { continue };
+                if fields.next().flatten() == Some(&[1]) {
+                    waiting.insert(row);
+                } else {
+                    self.rejects.insert(row, Reject::new(row, &error));
+                }
+            }
+            suspects.remember(suspect, answer.len() > 0);
+            self.left.retain(|row| !self.rejects.contains_key(row));
+            if !waiting.is_empty() {
+                let keys =
+                    suspects.all.iter().enumerate().filter(|(_, about)| about.kind == ErrorKind::UniqueViolation);
+                to_ask.extend(keys.map(|(suspect, _)| suspect));
+            }
         }
-        self.asked.push(suspect);
-        let about = &self.work.suspects.all[suspect];
-        let rows = self.rows.subset(&self.left);
-        let (answer, _) = about.carrier.send(session, &about.sql, &rows).await?;
-        let ordinals = (0..answer.len()).filter_map(|row| {
-            let ordinal: [u8; 8] = answer.row(row).next().flatten()?.try_into().ok()?;
-            usize::try_from(i64::from_be_bytes(ordinal) - 1).ok()
-        });
-        let named: Vec<usize> = ordinals.filter_map(|at| self.left.get(at).copied()).collect();
-        self.work.suspects.remember(suspect, !named.is_empty());
-        let error = Error::of_constraint(about.kind, about.code, &about.constraint);
-        for &row in &named {
-            self.rejects.insert(row, Reject::new(row, &error));
+        // Where a key cannot be asked about, rows go in in their order, and halving finds those to blame.
+        if suspects.all_keys {
+            self.left.retain(|row| !waiting.contains(row));
+            waiting.retain(|row| !self.rejects.contains_key(row));
+            self.waiting.extend(waiting);
+            self.waiting.sort_unstable();
         }
-        self.left.retain(|row| !self.rejects.contains_key(row));
         Ok(())
+    }
+
+    /// Sends what is left, as it is.
+    async fn send_left(&mut self, session: &mut Session<'_>) -> Result<()> {
+        let left = std::mem::take(&mut self.left);
+        if !left.is_empty() {
+            let answer = send_all(session, self.work, &self.rows.subset(&left)).await?;
+            self.take(&left, answer);
+        }
+        Ok(())
+    }
+
+    /// Sends what is left, and turns away what the server refuses of it.
+    async fn send_the_good(&mut self, session: &mut Session<'_>) -> Result<()> {
+        loop {
+            let left = std::mem::take(&mut self.left);
+            let Some(error) = self.send(session, &left).await? else { return Ok(()) };
+            let suspect = self.work.suspects.named(error.constraint()).filter(|suspect| !self.asked.contains(suspect));
+            self.left = left;
+            let before = self.left.len();
+            if let Some(suspect) = suspect {
+                self.ask_guarded(session, suspect).await?;
+            }
+            if self.left.len() == before {
+                return self.halve(session).await;
+            }
+        }
     }
 
     /// Takes down what became of these rows.

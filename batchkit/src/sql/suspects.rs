@@ -13,17 +13,19 @@ pub(crate) fn dangling(table: &TableSql, columns: &[usize], references: &str, re
     format!("SELECT s.o FROM {from} WHERE {given} AND NOT EXISTS (SELECT FROM {references} AS r WHERE {matches})")
 }
 
-/// The text that answers the ordinals of the rows whose key is stored already, or another row's before.
+/// The text that answers the ordinals of the rows whose key is stored already, or another row's before, and of
+/// each whether it is only that: then it depends on the other row whether this one can go in.
 pub(crate) fn taken(table: &TableSql, key: &[usize]) -> String {
     let from = Source::Columns.relation(table, key);
     let given = list(key, " AND ", |c| format!("s.c{c} IS NOT NULL"));
     let same = list(key, ", ", |c| format!("s.c{c}"));
     let columns = list(key, ", ", |c| format!("s.c{c}"));
     let matches = key_equals(table, key, "t", "q");
+    let stored = format!("EXISTS (SELECT FROM {} AS t WHERE {matches})", table.name);
     format!(
-        "SELECT q.o FROM (SELECT s.o, {columns}, row_number() OVER (PARTITION BY {same} ORDER BY s.o) AS n \
-         FROM {from} WHERE {given}) AS q WHERE q.n > 1 OR EXISTS (SELECT FROM {} AS t WHERE {matches})",
-        table.name
+        "SELECT r.o, NOT r.stored FROM (SELECT q.o, q.n, {stored} AS stored FROM \
+         (SELECT s.o, {columns}, row_number() OVER (PARTITION BY {same} ORDER BY s.o) AS n FROM {from} WHERE {given}) AS q) AS r \
+         WHERE r.stored OR r.n > 1"
     )
 }
 
