@@ -152,6 +152,8 @@ macro_rules! sweeps {
             sweep($deed, ExecutionStrategy::Chunked, true).await;
             sweep($deed, ExecutionStrategy::SingleQuery, true).await;
             sweep($deed, ExecutionStrategy::Parallel, true).await;
+            sweep($deed, ExecutionStrategy::Pipelined, true).await;
+            sweep($deed, ExecutionStrategy::Optimistic, true).await;
         }
     )*};
 }

@@ -18,6 +18,7 @@ mod proxy;
 mod rejects;
 mod repository;
 mod schema;
+mod stages;
 mod statements;
 mod tables;
 mod transaction;

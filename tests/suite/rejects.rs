@@ -159,6 +159,70 @@ async fn rows_that_are_in_come_back_beside_those_that_are_not() {
     assert_eq!((report.rejects()[0].position, report.rejects()[0].column.as_deref()), (1, Some("code")));
 }
 
+/// Which of two rows with one key goes in is settled in input order, also where the first is bad for another
+/// reason, and where a row shares one key with the first and another one with a third.
+#[tokio::test]
+async fn of_rows_with_one_key_the_first_good_one_goes_in() {
+    let db = database(TABLE).await;
+    let with = |id, code: &str, size| Part { code: Some(code.to_owned()), size, ..part(id) };
+    let rows = [
+        with(1, "a", 0),
+        with(2, "a", 1),
+        with(3, "a", 1),
+        with(2, "b", 1),
+        with(4, "b", 1),
+        with(4, "c", 0),
+        with(5, "c", 1),
+        with(1, "d", 1),
+    ];
+    for transport in TRANSPORTS {
+        for (execution_strategy, size) in STRATEGIES {
+            for seen_before in [false, true] {
+                let context = format!("{transport:?} {execution_strategy:?} {size}");
+                let operations = BatchOperations::<Part>::new(db.pool.clone());
+                let call = operations.batch_insert(&rows).transport(transport).strategy(execution_strategy);
+                let call = call.batch_size(size).max_workers(2).on_row_error(OnRowError::Reject);
+                db.run("TRUNCATE parts").await;
+                let expected = if seen_before {
+                    db.run("INSERT INTO parts VALUES (9, 'd', NULL, 1, '')").await;
+                    vec![0, 2, 3, 5, 7]
+                } else {
+                    vec![0, 2, 3, 5]
+                };
+                let report = call.report().await.unwrap();
+                assert_eq!(report.positions(Outcome::Rejected).collect::<Vec<_>>(), expected, "{context}");
+                let stored = db.text("SELECT string_agg(id || code, ',' ORDER BY id) FROM parts").await;
+                assert_eq!(stored, if seen_before { "2a,4b,5c,9d" } else { "1d,2a,4b,5c" }, "{context}");
+            }
+        }
+    }
+}
+
+/// A reject tells its row's key: the primary key if that is given, else the first unique one; never in `Debug`.
+#[tokio::test]
+async fn a_reject_tells_its_key_to_those_who_ask() {
+    let db = database(TABLE).await;
+    let operations = BatchOperations::<Part>::new(db.pool.clone());
+    let (rows, expected) = mixture();
+    for strategy in [ExecutionStrategy::Chunked, ExecutionStrategy::Parallel] {
+        db.run("TRUNCATE parts").await;
+        let call = operations.batch_insert(&rows).strategy(strategy).batch_size(9).on_row_error(OnRowError::Reject);
+        let report = call.report().await.unwrap();
+        for (reject, (position, ..)) in report.rejects().iter().zip(&expected) {
+            let key = reject.key.as_ref().unwrap();
+            assert_eq!(key.columns().collect::<Vec<_>>(), ["id"], "{strategy:?}");
+            assert_eq!(key.get::<i32>("id"), i32::try_from(*position).ok(), "{strategy:?}");
+            assert_eq!((key.get::<i64>("id"), key.get::<i32>("code")), (None, None), "another type, another column");
+            assert_eq!(format!("{key:?}"), r#"RejectKey(["id"])"#);
+        }
+        // An upsert's key is the one that it goes by.
+        let call = operations.batch_upsert(&rows[9..10]).on("code").on_row_error(OnRowError::Reject);
+        let report = call.report().await.unwrap();
+        let key = report.rejects()[0].key.as_ref().unwrap();
+        assert_eq!(key.get::<String>("code").as_deref(), Some("code 9"));
+    }
+}
+
 #[tokio::test]
 async fn too_many_rejects_stop_the_run() {
     let db = database(TABLE).await;
