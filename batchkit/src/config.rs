@@ -169,6 +169,9 @@ pub struct BatchConfig {
     pub on_row_error: OnRowError,
     /// How many rows may be turned away; with one more, the call stops.
     pub max_rejects: Option<u64>,
+    /// What share of the rows may be turned away, in percent: a run in which everything fails alike stops. It is
+    /// judged among the rows whose fate is known, from the thousandth of them on.
+    pub max_reject_percent: Option<u8>,
     /// How many chunks run at once under [`ExecutionStrategy::Parallel`]; at least 1. More than the pool
     /// has connections is no error: the chunks wait for one.
     pub max_workers: usize,
@@ -201,6 +204,7 @@ impl Default for BatchConfig {
             duplicates: DuplicatePolicy::default(),
             on_row_error: OnRowError::default(),
             max_rejects: None,
+            max_reject_percent: None,
             max_workers: 4,
             retry_count: 3,
             retry_delay: Duration::from_millis(500),
@@ -229,6 +233,8 @@ impl BatchConfig {
             Some("max_workers must be at least 1")
         } else if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
             Some("timeout must be longer than nothing")
+        } else if self.max_reject_percent.is_some_and(|percent| percent > 100) {
+            Some("max_reject_percent must be 100 at the most")
         } else if self.database.has_empty_span() {
             Some("the database's timeouts must be longer than nothing; None leaves the server's own")
         } else {
@@ -274,5 +280,7 @@ mod tests {
         assert!(bad(|config| config.batch_size = BatchSize::Rows(0)).is_some());
         assert!(bad(|config| config.max_workers = 0).is_some());
         assert!(bad(|config| config.timeout = Some(Duration::ZERO)).is_some());
+        assert!(bad(|config| config.max_reject_percent = Some(101)).is_some());
+        assert!(bad(|config| config.database.lock_timeout = Some(Duration::ZERO)).is_some());
     }
 }

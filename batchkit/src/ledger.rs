@@ -26,6 +26,7 @@ pub(crate) struct Ledger {
     post_dropped: u64,
     post_failures: Vec<PostFailure>,
     max_rejects: u64,
+    max_reject_percent: u64,
     key: Arc<KeyShape>,
 }
 
@@ -45,6 +46,7 @@ impl Ledger {
             post_dropped: 0,
             post_failures: Vec::new(),
             max_rejects: config.max_rejects.unwrap_or(u64::MAX),
+            max_reject_percent: config.max_reject_percent.map_or(100, u64::from),
             key,
         }
     }
@@ -93,11 +95,18 @@ impl Ledger {
 
     /// Takes down rejects that were booked; too many are an error.
     pub(crate) fn reject(&mut self, rejects: &[Reject]) -> Result<()> {
+        /// Fewer rows than these say nothing about the others.
+        const SAMPLE: u64 = 1_000;
         self.rejects.extend_from_slice(rejects);
-        if u64::try_from(self.rejects.len()).unwrap_or(u64::MAX) <= self.max_rejects {
+        let (rejected, settled) = (self.counts.of(Outcome::Rejected), self.counts.total());
+        let what = if rejected > self.max_rejects {
+            format!("{rejected} rows were turned away; {} were allowed", self.max_rejects)
+        } else if settled >= SAMPLE && rejected.saturating_mul(100) > settled.saturating_mul(self.max_reject_percent) {
+            let percent = self.max_reject_percent;
+            format!("{rejected} of {settled} rows were turned away; {percent} % of them were allowed")
+        } else {
             return Ok(());
-        }
-        let what = format!("{} rows were turned away; {} were allowed", self.rejects.len(), self.max_rejects);
+        };
         Err(Error::new(ErrorKind::TooManyRejects, what))
     }
 

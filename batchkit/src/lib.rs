@@ -35,18 +35,22 @@
 //! ```text
 //! rows ─► source ─► strategy ─► retry ─► session ─► transport ─► bytes on the socket
 //!                                                                     │
-//! report ◄─────────────────── ledger, in input order ◄────────────────┘
+//! report ◄──────────────────── books, in input order ◄────────────────┘
 //! ```
 //!
 //! | step | type | does |
 //! |---|---|---|
 //! | rows | [`InsertRow`], [`PatchRow`], [`KeyFor`] | what is written is not what is read: a row type says which columns it gives |
 //! | source | [`Rows`], [`Keys`] | encodes rows once, with the types that the catalogue tells, into owned bytes in the form of binary COPY; behind this step nothing is generic. Input rows of one key are found here, before anything is sent, by their bytes where the server's equality is the bytes', else by asking the server |
-//! | strategy | [`ExecutionStrategy`] | divides the rows into chunks, each a transaction (or a savepoint in the caller's) |
-//! | retry | [`ErrorAnswer`] | decides by SQLSTATE what is done about an error. What became of a COMMIT whose answer was lost is asked of the server, after its backend was ended, before anything is repeated |
-//! | session | [`Within`] | a connection for one chunk: begin, work, commit. A chunk runs in a task of its own, which a dropped call does not cut short; a connection that did not end its transaction is never given back |
+//! | strategy | [`ExecutionStrategy`] | divides the rows into chunks, each a transaction (or a savepoint in the caller's), and says which run when; what is too much for the server is cut into smaller ones |
+//! | retry | [`ErrorAnswer`] | decides by SQLSTATE what is done about an error. What became of a COMMIT whose answer was lost is asked of the server, after its backend was ended, before anything is repeated. A table that changed is looked at anew |
+//! | session | [`Within`], [`DatabaseSettings`] | a connection for one chunk: begin, settings, work, commit. A chunk runs in a task of its own, which a dropped call does not cut short; a connection that did not end its transaction is never given back. Bad rows are found here |
 //! | transport | [`Transport`] | sends a chunk as COPY, as one array of rows, as one array per column, through a temporary table, or row by row. Each verb has one statement; it reads its rows from whatever the transport makes |
-//! | ledger | [`Report`], [`Outcome`] | one outcome per row. Answered rows find their input by ordinal or key, never by the order in which they come; what does not add up is an error, and the chunk is rolled back |
+//! | books | [`Report`], [`Outcome`], [`Tracker`] | one outcome per row. Each chunk books what became of it in its own task, so they are true also of a call that was dropped. Answered rows find their input by ordinal or key, never by the order in which they come; what does not add up is an error, and the chunk is rolled back |
+//!
+//! The caller's own code has two places: [`BatchOperations::pre_process`] makes the rows at the source, and
+//! [`Call::post_process`] works up what the books have of stored rows. Under
+//! [`ExecutionStrategy::Pipelined`] both run beside the chunk that is being written.
 //!
 //! A verb adds its SQL and its answer, nothing else. [`Call`] is the builder that each of them returns.
 //!

@@ -243,6 +243,27 @@ async fn too_many_rejects_stop_the_run() {
 }
 
 #[tokio::test]
+async fn too_large_a_share_of_rejects_stops_the_run() {
+    let db = database(TABLE).await;
+    let operations = BatchOperations::<Part>::new(db.pool.clone());
+    let mut rows: Vec<Part> = (0..3_000).map(part).collect();
+    for row in rows.iter_mut().step_by(4) {
+        row.size = 0;
+    }
+    let call = |percent| {
+        let call = operations.batch_insert(&rows).batch_size(500).on_row_error(OnRowError::Reject);
+        call.max_reject_percent(percent).report()
+    };
+    assert_eq!(call(25).await.unwrap().rejected(), 750);
+    db.run("TRUNCATE parts").await;
+    let error = call(24).await.unwrap_err();
+    let report = error.report().unwrap();
+    assert_eq!((error.kind(), report.total()), (ErrorKind::TooManyRejects, 3_000));
+    let settled = report.inserted() + report.rejected();
+    assert!((1_000..1_500).contains(&settled), "{:?}", report.counts());
+}
+
+#[tokio::test]
 async fn savepoints_find_bad_rows_in_the_callers_transaction() {
     let db = database(TABLE).await;
     let operations = BatchOperations::<Part>::new(db.pool.clone());

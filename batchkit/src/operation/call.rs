@@ -207,6 +207,12 @@ impl<'a, M, V, A> Call<'a, M, V, A> {
         self
     }
 
+    /// Overrides [`BatchConfig::max_reject_percent`].
+    pub fn max_reject_percent(mut self, percent: u8) -> Self {
+        self.config.max_reject_percent = Some(percent);
+        self
+    }
+
     /// Is handed each row that is turned away, once, when the others of its chunk are in.
     pub fn reject_sink(mut self, sink: impl Fn(&Reject) + Send + Sync + 'static) -> Self {
         self.sink = RejectSink::new(sink);
