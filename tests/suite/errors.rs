@@ -226,3 +226,20 @@ async fn a_connection_that_is_killed_is_not_given_back() {
     db.run("DROP TRIGGER die ON things").await;
     assert_eq!(operations.batch_insert([thing(1)]).transport(Transport::Copy).await.unwrap(), 1);
 }
+
+/// A text that no message can carry is its row's own fault, told before anything is sent.
+#[tokio::test]
+async fn a_row_that_is_too_large_for_a_message_is_refused() {
+    #[derive(Debug, BatchModel)]
+    #[batch(table = "texts", write_only)]
+    struct Text<'t> {
+        text: &'t str,
+    }
+    let db = database("CREATE TABLE texts (text text NOT NULL)").await;
+    let operations = BatchOperations::<Text<'_>>::new(db.pool.clone());
+    let giant = "x".repeat(1 << 30);
+    let error = operations.batch_insert([Text { text: "small" }, Text { text: &giant }]).await.unwrap_err();
+    assert_eq!((error.kind(), error.rows()), (ErrorKind::InvalidRow, [1..2].as_slice()));
+    assert!(error.to_string().contains("1 GB"), "{error}");
+    assert_eq!(db.number("SELECT count(*) FROM texts").await, 0);
+}

@@ -23,3 +23,4 @@ mod statements;
 mod tables;
 mod transaction;
 mod types;
+mod unchanged;

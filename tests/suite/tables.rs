@@ -293,3 +293,29 @@ async fn a_table_of_nothing_but_defaults() {
         operations.batch_insert(&tickets).returning().await.unwrap().iter().map(|ticket| ticket.id).collect();
     assert_eq!(ids, [6, 7, 8, 9, 10]);
 }
+
+/// A temporary table of the same name hides the real one; a model that names its schema is not led astray.
+#[tokio::test]
+async fn a_temporary_table_of_the_same_name_is_not_written_to() {
+    #[derive(Debug, Clone, PartialEq, BatchModel)]
+    #[batch(schema = "public", table = "numbers")]
+    struct Number {
+        #[batch(key)]
+        n: i32,
+    }
+    let db = database("CREATE TABLE numbers (n int4 PRIMARY KEY)").await;
+    let operations = BatchOperations::<Number>::new(db.pool.clone());
+    for transport in TRANSPORTS {
+        db.run("TRUNCATE numbers").await;
+        let mut client = db.pool.get().await.unwrap();
+        client.batch_execute("CREATE TEMP TABLE IF NOT EXISTS numbers (n text)").await.unwrap();
+        let mut transaction = client.transaction().await.unwrap();
+        let numbers = (0..9).map(|n| Number { n });
+        let done = operations.batch_insert(numbers).transport(transport).within(&mut transaction).await;
+        assert_eq!(done.unwrap(), 9, "{transport:?}");
+        transaction.commit().await.unwrap();
+        client.batch_execute("DROP TABLE pg_temp.numbers").await.unwrap();
+        drop(client);
+        assert_eq!(db.number("SELECT count(*) FROM numbers").await, 9, "{transport:?}");
+    }
+}

@@ -168,7 +168,7 @@ impl Search<'_> {
                     self.rejects.insert(row, Reject::new(row, &error));
                 }
             }
-            suspects.remember(suspect, answer.len() > 0);
+            suspects.remember(suspect, !answer.is_empty());
             self.left.retain(|row| !self.rejects.contains_key(row));
             if !waiting.is_empty() {
                 let keys =

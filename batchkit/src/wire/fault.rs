@@ -18,7 +18,7 @@ pub enum Fault {
     Json,
     /// NULL in a key that decides whether the row is new: it would be new at every run.
     NullKey,
-    /// One field or row of more bytes than a message can carry.
+    /// A row of more bytes than a message can carry: 1 GB, less what goes along with it.
     TooLarge,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Display for Fault {
             Fault::Refused => "the value has no form in the column's type",
             Fault::Json => "the value cannot be serialised to JSON",
             Fault::NullKey => "NULL in the key that decides whether the row is new: it would be inserted at every run",
-            Fault::TooLarge => "the value is larger than a message to the server can be (1 GB)",
+            Fault::TooLarge => "with this value the row is larger than a message to the server can be (1 GB)",
         })
     }
 }

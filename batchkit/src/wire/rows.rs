@@ -120,6 +120,10 @@ impl<'a> Iterator for RawFields<'a> {
     }
 }
 
+/// The most bytes of one row. The server takes no message of 1 GB (its `MaxAllocSize`), in which a row also has its
+/// types and its place in an array.
+const MAX_ROW_BYTES: usize = (1 << 30) - (1 << 16);
+
 /// Encodes rows one after the other; a row is in wholly or not at all.
 #[derive(Default)]
 pub(crate) struct RowsBuilder {
@@ -152,6 +156,10 @@ impl RowsBuilder {
             if let Err(fault) = write(position, &mut ColumnWriter::new(&mut self.bytes, column)) {
                 self.bytes.truncate(start);
                 return Err((position, fault));
+            }
+            if self.bytes.len() - start > MAX_ROW_BYTES {
+                self.bytes.truncate(start);
+                return Err((position, Fault::TooLarge));
             }
         }
         self.ends.push(self.bytes.len());
