@@ -5,7 +5,7 @@ use quote::quote;
 use syn::ext::IdentExt;
 use syn::{Data, DeriveInput, Fields, GenericParam, Ident, Type};
 
-use crate::attr::{ContainerAttrs, FieldAttrs, Place};
+use crate::attr::{ContainerAttrs, FieldAttrs, Place, RelationAttr};
 use crate::errors::Errors;
 use crate::types::without_self;
 
@@ -93,8 +93,13 @@ impl<'a> Struct<'a> {
 
     /// The fields that are columns.
     pub(crate) fn columns(&self) -> Vec<Column<'_>> {
-        let fields = self.fields.iter().filter(|field| field.attrs.skip.is_none());
+        let fields = self.fields.iter().filter(|field| field.is_column());
         fields.enumerate().map(|(position, field)| Column { position, field }).collect()
+    }
+
+    /// The fields that are relations, in order.
+    pub(crate) fn relations(&self) -> Vec<(&Field<'a>, &RelationAttr)> {
+        self.fields.iter().filter_map(|field| Some((field, field.attrs.relation.as_ref()?))).collect()
     }
 
     /// Whether rows can be read into the struct.
@@ -144,6 +149,11 @@ impl<'a> Field<'a> {
             (None, Some((_, stored))) => Storage::As(stored),
             (None, None) => Storage::Plain,
         }
+    }
+
+    /// Whether the field is a column.
+    pub(crate) fn is_column(&self) -> bool {
+        self.attrs.skip.is_none() && self.attrs.relation.is_none()
     }
 
     /// Whether a caller's row may give the column a value.

@@ -57,6 +57,12 @@ pub enum ErrorKind {
     Database,
     /// A stored value that the model's type cannot hold.
     Decode,
+    /// A relation was read that nobody had loaded: see [`Related`](crate::Related).
+    NotLoaded,
+    /// A relation was loaded whose reference points nowhere, and its field must have a row.
+    DanglingReference,
+    /// A name of no relation of the model.
+    UnknownRelation,
     /// Rows were turned away, and the call did not ask for a report; [`Error::report`] has it.
     Rejected,
     /// More rows were turned away than `max_rejects` allows.

@@ -98,6 +98,7 @@ mod observe;
 mod operation;
 mod plan;
 mod reject;
+mod relation;
 mod report;
 mod retry;
 mod session;
@@ -113,7 +114,7 @@ pub use config::{BatchConfig, BatchSize, DuplicatePolicy, ExecutionStrategy, OnR
 pub use error::{Error, ErrorKind, Result};
 pub use filter::Filter;
 pub use metrics::{BatchMetrics, Metrics};
-pub use model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, WriteRow};
+pub use model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, Related, RelationPaths, Relations, WriteRow};
 pub use observe::ErrorContext;
 pub use operation::{
     Aligned, Answer, BatchOperations, BatchOperationsBuilder, Call, CountVerb, Delete, Explanation, Get, Insert, Plain,
@@ -135,6 +136,7 @@ pub mod __private {
     pub use serde;
 
     pub use crate::model::*;
+    pub use crate::relation::{Branched, to_many, to_one};
     pub use crate::wire::{ColumnWriter, Fault, ReadFault, RowReader};
     use postgres_types::Type;
 

@@ -14,10 +14,10 @@ use crate::errors::Errors;
 /// One entry: `key`, `table = "products"` or `new_derive(Debug, Clone)`.
 pub(super) struct Entry {
     pub(super) name: Ident,
-    value: Value,
+    pub(super) value: Value,
 }
 
-enum Value {
+pub(super) enum Value {
     None,
     Assigned(TokenStream),
     List(TokenStream),
@@ -33,32 +33,53 @@ pub(super) fn entries(attributes: &[Attribute], place: Place, errors: &mut Error
             legible = false;
             continue;
         };
-        let read = |input: ParseStream<'_>| {
-            while !input.is_empty() {
-                match input.parse::<Entry>() {
-                    Ok(entry) if place.knows(&entry.name.to_string()) => entries.push(entry),
-                    Ok(entry) => {
-                        errors.at(&entry.name, misplaced(&entry.name.to_string(), place));
-                        legible = false;
-                    }
-                    Err(error) => {
-                        errors.push(error);
-                        legible = false;
-                        until_comma(input)?;
-                    }
-                }
-                if !input.is_empty() {
-                    input.parse::<Token![,]>()?;
-                }
+        legible &= each(&list.tokens, errors, |entry, errors| {
+            let name = entry.name.to_string();
+            if place.knows(&name) {
+                entries.push(entry);
+                return true;
             }
-            Ok(())
-        };
-        if let Err(error) = read.parse2(list.tokens.clone()) {
-            errors.push(error);
-            legible = false;
-        }
+            errors.at(&entry.name, misplaced(&name, place));
+            false
+        });
     }
     (entries, legible)
+}
+
+/// The entries inside of an entry's parentheses.
+pub(super) fn nested(tokens: &TokenStream, errors: &mut Errors) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    each(tokens, errors, |entry, _| {
+        entries.push(entry);
+        true
+    });
+    entries
+}
+
+/// Hands each entry over; whether all of them were legible and taken.
+fn each(tokens: &TokenStream, errors: &mut Errors, mut take: impl FnMut(Entry, &mut Errors) -> bool) -> bool {
+    let mut legible = true;
+    let read = |input: ParseStream<'_>| {
+        while !input.is_empty() {
+            match input.parse::<Entry>() {
+                Ok(entry) => legible &= take(entry, errors),
+                Err(error) => {
+                    errors.push(error);
+                    legible = false;
+                    until_comma(input)?;
+                }
+            }
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(())
+    };
+    if let Err(error) = read.parse2(tokens.clone()) {
+        errors.push(error);
+        return false;
+    }
+    legible
 }
 
 impl Parse for Entry {
@@ -154,6 +175,17 @@ impl Entry {
                 texts => Ok(texts),
             },
         }
+    }
+
+    /// `key = "column"` or `key("column", "other")`: at least one text.
+    pub(super) fn named_texts(&self) -> Result<Vec<LitStr>> {
+        let texts = self.texts().unwrap_or_default();
+        if texts.is_empty() {
+            let name = &self.name;
+            let message = format!("name columns, as in `{name} = \"a\"` or `{name}(\"a\", \"b\")`");
+            return Err(Error::new(name.span(), message));
+        }
+        Ok(texts)
     }
 
     fn malformed(&self, at: &impl ToTokens) -> Error {

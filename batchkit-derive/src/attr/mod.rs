@@ -2,6 +2,7 @@
 
 mod entry;
 mod names;
+mod relation;
 
 use syn::{Attribute, Ident, LitStr, Path, Type};
 
@@ -9,6 +10,7 @@ use crate::case::Case;
 use crate::errors::Errors;
 use entry::{Entry, entries};
 pub(crate) use names::Place;
+pub(crate) use relation::{RelationAttr, Relationship};
 
 /// What `#[batch(…)]` says on a struct.
 pub(crate) struct ContainerAttrs {
@@ -37,6 +39,8 @@ pub(crate) struct FieldAttrs {
     pub(crate) json: Option<Ident>,
     pub(crate) stored_as: Option<(Ident, Type)>,
     pub(crate) field: Option<LitStr>,
+    pub(crate) parent: Option<Ident>,
+    pub(crate) relation: Option<RelationAttr>,
 }
 
 /// One unique key that the field is in: its own, or a group's.
@@ -96,6 +100,8 @@ impl FieldAttrs {
             json: None,
             stored_as: None,
             field: None,
+            parent: None,
+            relation: None,
         };
         for entry in entries(attributes, place, errors).0 {
             match entry.name.to_string().as_str() {
@@ -116,11 +122,24 @@ impl FieldAttrs {
                     entry.once(&mut attrs.stored_as, stored, errors);
                 }
                 names::FIELD => entry.once(&mut attrs.field, Entry::text, errors),
+                names::PARENT => entry.once(&mut attrs.parent, Entry::flag, errors),
+                names::BELONGS_TO | names::HAS_ONE | names::HAS_MANY | names::MANY_TO_MANY => {
+                    attrs.relate(&entry, errors);
+                }
                 // `entries` lets through what the place knows, and these are all.
                 _ => {}
             }
         }
         attrs
+    }
+
+    /// A field is one relation.
+    fn relate(&mut self, entry: &Entry, errors: &mut Errors) {
+        match RelationAttr::read(entry, errors) {
+            Some(_) if self.relation.is_some() => errors.at(&entry.name, "a field is one relation: keep one"),
+            Some(relation) => self.relation = Some(relation),
+            None => {}
+        }
     }
 
     /// A field may be in several groups, but in each of them once.

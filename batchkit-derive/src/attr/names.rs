@@ -13,21 +13,30 @@ pub(crate) enum Place {
 
 pub(crate) const AS: &str = "as";
 pub(crate) const AUTO: &str = "auto";
+pub(crate) const BELONGS_TO: &str = "belongs_to";
 pub(crate) const COMPUTED: &str = "computed";
 pub(crate) const CRATE: &str = "crate";
 pub(crate) const FIELD: &str = "field";
+pub(crate) const HAS_MANY: &str = "has_many";
+pub(crate) const HAS_ONE: &str = "has_one";
 pub(crate) const JSON: &str = "json";
 pub(crate) const KEY: &str = "key";
+pub(crate) const MANY_TO_MANY: &str = "many_to_many";
 pub(crate) const MODEL: &str = "model";
 pub(crate) const NEW: &str = "new";
 pub(crate) const NEW_DERIVE: &str = "new_derive";
 pub(crate) const ON_UPDATE: &str = "on_update";
+pub(crate) const ORDER: &str = "order";
+pub(crate) const PARENT: &str = "parent";
 pub(crate) const PG_TYPE: &str = "pg_type";
+pub(crate) const REFERENCES: &str = "references";
 pub(crate) const RENAME: &str = "rename";
 pub(crate) const RENAME_ALL: &str = "rename_all";
 pub(crate) const SCHEMA: &str = "schema";
 pub(crate) const SKIP: &str = "skip";
 pub(crate) const TABLE: &str = "table";
+pub(crate) const TARGET_KEY: &str = "target_key";
+pub(crate) const THROUGH: &str = "through";
 pub(crate) const UNIQUE: &str = "unique";
 pub(crate) const WRITE_ONLY: &str = "write_only";
 
@@ -55,7 +64,35 @@ const ALL: &[Known] = &[
     Known(JSON, "json", &[ModelField, PatchField]),
     Known(AS, "as = \"i64\"", &[ModelField, PatchField]),
     Known(SKIP, "skip", &[ModelField, PatchField]),
+    Known(PARENT, "parent", &[ModelField]),
+    Known(BELONGS_TO, "belongs_to(key = \"category_id\")", &[ModelField]),
+    Known(HAS_ONE, "has_one(key = \"product_id\")", &[ModelField]),
+    Known(HAS_MANY, "has_many(key = \"product_id\")", &[ModelField]),
+    Known(
+        MANY_TO_MANY,
+        "many_to_many(through = \"ProductTag\", key = \"product_id\", target_key = \"tag_id\")",
+        &[ModelField],
+    ),
 ];
+
+/// What the relations take inside of their parentheses.
+const OF_RELATIONS: &[(&str, &[&str])] = &[
+    (BELONGS_TO, &[KEY, REFERENCES]),
+    (HAS_ONE, &[KEY, REFERENCES, ORDER]),
+    (HAS_MANY, &[KEY, REFERENCES, ORDER, NEW]),
+    (MANY_TO_MANY, &[THROUGH, KEY, TARGET_KEY, REFERENCES, ORDER, NEW]),
+];
+
+/// Whether the relation takes this inside of its parentheses.
+pub(super) fn relation_knows(relation: &str, name: &str) -> bool {
+    OF_RELATIONS.iter().any(|(known, names)| *known == relation && names.contains(&name))
+}
+
+/// What to say of a name that the relation does not take.
+pub(super) fn unknown_in_relation(relation: &str, name: &str) -> String {
+    let known = OF_RELATIONS.iter().find(|(known, _)| *known == relation).map_or(&[][..], |(_, names)| names);
+    format!("`{relation}` has no `{name}`; it takes `{}`", known.join("`, `"))
+}
 
 impl Place {
     pub(crate) fn knows(self, name: &str) -> bool {

@@ -9,7 +9,7 @@ use syn::spanned::Spanned;
 
 use super::private::Private;
 use super::site;
-use crate::ast::{Field, Storage};
+use crate::ast::{Field, Storage, Struct};
 
 /// The three functions of a `Column`.
 pub(super) struct Functions {
@@ -51,10 +51,14 @@ pub(super) fn put(field: &Field<'_>, is_read: bool, private: &Private<'_>) -> To
 }
 
 /// Takes the field's value from `__row`.
-pub(super) fn get(field: &Field<'_>, private: &Private<'_>) -> TokenStream {
+pub(super) fn get(model: &Struct<'_>, field: &Field<'_>, private: &Private<'_>) -> TokenStream {
     let (ty, site) = (&field.ty, site(&field.ty));
     if field.attrs.skip.is_some() {
         return quote_spanned!(site=> <#ty as ::core::default::Default>::default());
+    }
+    if field.attrs.relation.is_some() {
+        let (private, label) = (private.at(site), format!("{}.{}", model.input.ident, field.name));
+        return quote_spanned!(site=> #private::Related::not_loaded(#label));
     }
     match field.storage() {
         Storage::Json => quote_spanned!(site=> __row.read_json::<#ty>()?),

@@ -14,6 +14,7 @@ pub(super) fn tokens(
     columns: &[Column<'_>],
     primary: Option<&Key<'_>>,
     unique: &[Key<'_>],
+    associations: &[TokenStream],
     private: &Private<'_>,
 ) -> TokenStream {
     let name = model.input.ident.to_string();
@@ -33,6 +34,7 @@ pub(super) fn tokens(
             columns: &[#(#columns),*],
             key: #primary,
             unique: &[#(#unique),*],
+            associations: &[#(#associations),*],
         }
     }
 }

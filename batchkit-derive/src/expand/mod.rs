@@ -9,6 +9,7 @@ mod new;
 mod patch;
 mod private;
 mod read;
+mod relation;
 mod stub;
 mod write;
 

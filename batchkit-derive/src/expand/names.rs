@@ -1,4 +1,4 @@
-//! The typed names: the structs behind `Product::FIELDS` and `Product::KEYS`.
+//! The typed names: the structs behind `Product::FIELDS`, `Product::KEYS` and `Product::RELATIONS`.
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, format_ident, quote};
@@ -8,6 +8,7 @@ use syn::ext::IdentExt;
 use super::column::name_type;
 use super::literals;
 use super::private::Private;
+use super::relation;
 use crate::ast::{Column, Key, Struct, identifier};
 
 /// A struct of typed names, and what `impl BatchModel` says of it.
@@ -17,7 +18,31 @@ pub(super) struct Names {
     pub(super) value: TokenStream,
 }
 
-pub(super) fn fields(model: &Struct<'_>, columns: &[Column<'_>], private: &Private<'_>) -> Names {
+/// The names of the columns, of the unique keys and of the relations.
+pub(super) fn all(
+    model: &Struct<'_>,
+    columns: &[Column<'_>],
+    unique: &[Key<'_>],
+    private: &Private<'_>,
+) -> [Names; 3] {
+    [fields(model, columns, private), keys(model, unique, private), relations(model, private)]
+}
+
+fn relations(model: &Struct<'_>, private: &Private<'_>) -> Names {
+    let this = model.this();
+    let names = model.relations().into_iter().map(|(field, _)| {
+        let (name, target) = (&field.name, relation::target(field, private));
+        Name {
+            ident: field.ident.clone(),
+            doc: format!("Relation `{name}`."),
+            ty: quote!(#private::Relation<#this, #target>),
+            value: quote!(#private::Relation::new(#name)),
+        }
+    });
+    structure(model, "Relations", "relations", names.collect())
+}
+
+fn fields(model: &Struct<'_>, columns: &[Column<'_>], private: &Private<'_>) -> Names {
     let this = model.this();
     let names = columns.iter().map(|Column { position, field }| {
         let position = Literal::usize_unsuffixed(*position);
@@ -34,7 +59,7 @@ pub(super) fn fields(model: &Struct<'_>, columns: &[Column<'_>], private: &Priva
     structure(model, "Fields", "columns", names.collect())
 }
 
-pub(super) fn keys(model: &Struct<'_>, unique: &[Key<'_>], private: &Private<'_>) -> Names {
+fn keys(model: &Struct<'_>, unique: &[Key<'_>], private: &Private<'_>) -> Names {
     let this = model.this();
     let names = unique.iter().filter_map(|key| {
         // A name that is no identifier has been reported.

@@ -16,7 +16,7 @@ pub(super) fn of_model(model: &Struct<'_>) -> TokenStream {
     let private = Private::of(&model.attrs);
     let columns = model.columns();
     let (primary, unique) = (primary_key(&columns), unique_keys(&columns));
-    let (fields, keys) = (names::fields(model, &columns, &private), names::keys(model, &unique, &private));
+    let names = names::all(model, &columns, &unique, &private);
     let name = model.input.ident.to_string();
     let description = quote! {
         #private::Model {
@@ -26,29 +26,29 @@ pub(super) fn of_model(model: &Struct<'_>) -> TokenStream {
             columns: &[],
             key: ::core::option::Option::None,
             unique: &[],
+            associations: &[],
         }
     };
-    let batch_model = model::batch_model(model, &description, primary.as_ref(), [&fields, &keys], &private);
+    let batch_model = model::batch_model(model, &description, primary.as_ref(), &names, &private);
     let (generics, _, bounds) = model.input.generics.split_for_impl();
     let (generics, bounds, this) = (quote!(#generics), quote!(#bounds), model.this());
     let write_row =
         |row: &TokenStream| write::write_row(&this, row, [&generics, &bounds], &quote!([]), &quote!(loop {}), &private);
     let write = write_row(&this);
     let markers = write::markers(model, &this, primary.is_some(), &private);
-    let read = model.is_read().then(|| read::read_row(model, &quote!(loop {}), &private));
+    let read = model.is_read().then(|| read::read_row(model, &quote!(loop {}), None, &private));
     // A name that is taken would be one more error.
     let new = new::Form::of(model, &columns, primary.as_ref())
         .filter(|_| model.attrs.new.as_ref() != Some(&model.input.ident));
     let new_definition = new.as_ref().map(new::Form::definition);
     let new_write = new.as_ref().map(|new| new.stub(write_row, &private));
-    let (fields, keys) = (fields.definition, keys.definition);
+    let names = names.iter().map(|names| &names.definition);
     quote! {
         #new_definition
 
         #[allow(warnings)]
         const _: () = {
-            #fields
-            #keys
+            #(#names)*
             #batch_model
             #write
             #markers

@@ -7,6 +7,9 @@ use crate::errors::Errors;
 
 pub(super) fn model(model: &Struct<'_>, errors: &mut Errors) {
     for field in &model.fields {
+        if field.attrs.relation.is_some() {
+            continue;
+        }
         if field.attrs.skip.is_some() {
             skip_stands_alone(field, errors);
             continue;
@@ -42,6 +45,7 @@ fn skip_stands_alone(field: &Field<'_>, errors: &mut Errors) {
         && attrs.pg_type.is_none()
         && attrs.json.is_none()
         && attrs.stored_as.is_none()
+        && attrs.parent.is_none()
         && attrs.field.is_none();
     if let (Some(skip), false) = (&attrs.skip, alone) {
         errors.at(skip, "a skipped field is no column: remove `skip`, or the other attributes");

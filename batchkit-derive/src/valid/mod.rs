@@ -3,7 +3,9 @@
 mod fields;
 mod keys;
 mod names;
+mod relations;
 
+pub(crate) use relations::own_columns;
 use syn::GenericParam;
 
 use crate::ast::{Column, Struct};
@@ -24,6 +26,7 @@ pub(crate) fn model(model: &Struct<'_>, errors: &mut Errors) {
     names::model(model, &columns, errors);
     fields::model(model, errors);
     keys::model(&columns, errors);
+    relations::model(model, &columns, errors);
 }
 
 /// Checks a patch. What it has to have in common with its model is checked by the compiler.

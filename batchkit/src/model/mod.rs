@@ -9,12 +9,15 @@
 //! | [`WriteRow`], [`InsertRow`], [`PatchRow`] | this struct can be written into that table, and which columns it gives |
 //! | [`ReadRow`] | this struct can be read back |
 //! | [`KeyFor`] | this value can be looked up as that key |
+//! | [`Related`], [`Relation`], [`Association`] | what rows are related to: as a field, by its typed name, as it is described |
 
 mod column;
 mod convert;
 mod field;
 mod key;
 mod patch;
+mod related;
+mod relation;
 mod row;
 mod value;
 
@@ -24,6 +27,12 @@ pub use field::{Field, FieldNames, Fields};
 pub use key::{KeyFor, KeyPart, NoKey, Unique, UniqueKey};
 #[doc(hidden)]
 pub use patch::{PatchValue, ascending, check_patch, position};
+pub use related::{Related, RelatedValue, RelationField, ToMany, ToOne};
+pub use relation::{Association, OrderBy, Relation, RelationPaths, Relations, Relationship, Through};
+#[doc(hidden)]
+pub use relation::{
+    FieldTypes, NamesKey, NamesKeys, check_fields, check_names, key_columns, model_of, named_position, naming_position,
+};
 pub use row::{InsertRow, PatchRow, ReadRow, WriteRow};
 pub use value::{ColumnValue, FromColumn, ToColumn};
 
@@ -52,6 +61,12 @@ pub trait BatchModel: Sized + Send + Sync {
 
     /// The typed names of the unique keys beside the primary one: `Product::KEYS.sku`.
     const KEYS: Self::Keys;
+
+    /// A struct with one [`Relation`] for each relation, named like the struct's own fields.
+    type Relations;
+
+    /// The typed names of the relations: `Product::RELATIONS.reviews`.
+    const RELATIONS: Self::Relations;
 }
 
 /// The description of a table, as far as a struct tells it.
@@ -69,6 +84,8 @@ pub struct Model {
     pub key: Option<UniqueKey>,
     /// The other declared unique keys.
     pub unique: &'static [UniqueKey],
+    /// The relations to other models, in the order of the struct's fields.
+    pub associations: &'static [Association],
 }
 
 impl Model {

@@ -4,6 +4,7 @@
 //! nothing but key and price, and neither pretends otherwise with a sentinel.
 
 use super::BatchModel;
+use crate::relation::Branched;
 use crate::wire::{ColumnWriter, Fault, ReadFault, RowReader};
 
 /// A struct that gives values for some columns of `M`. Made by the derives.
@@ -49,10 +50,17 @@ impl<M: BatchModel, R: PatchRow<M>> PatchRow<M> for &R {}
     message = "`{Self}` cannot be read back",
     note = "a `#[batch(write_only)]` model can be inserted, updated and deleted, not returned"
 )]
-pub trait ReadRow: BatchModel {
+pub trait ReadRow: BatchModel + WriteRow<Self> {
     /// Reads one row whose fields are all of the model's columns, in order.
     ///
     /// # Errors
     /// When a value has no form in its field's type.
     fn read(row: &mut RowReader<'_>) -> Result<Self, ReadFault>;
+
+    /// The way of what is loaded into the field of the relation with this number in
+    /// [`Model::associations`](super::Model::associations). Used by generated code.
+    #[doc(hidden)]
+    fn branch(_association: usize) -> Branched<Self> {
+        None
+    }
 }

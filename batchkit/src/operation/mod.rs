@@ -16,6 +16,7 @@ mod verb;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+pub(crate) use answer::decode;
 pub use call::{Aligned, Answer, Call, CountVerb, Plain, Reported, Returning};
 use deadpool_postgres::Pool;
 pub use delete::Delete;

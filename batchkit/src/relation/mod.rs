@@ -1,0 +1,20 @@
+//! Loading what rows are related to: one query per relation and level, whatever the number of rows.
+//!
+//! ```text
+//! rows ─► keys of each relation, each once ─► one query per relation, all of a level in one flush ─► related rows
+//!   ▲                                                                                                    │
+//!   └── fields are filled from the deepest level upwards ◄── and what these are related to: the next level
+//! ```
+//!
+//! [`Tree`] is what was asked for, its names looked up. A branch is one relation of some rows: it knows their type
+//! and that of the related rows, and everything between the two works on encoded keys and rows. Who answers the
+//! questions of a level is a [`Relate`]: PostgreSQL, or a store in memory.
+
+mod branch;
+mod load;
+mod tree;
+
+pub(crate) use branch::{Answers, Question};
+pub use branch::{Branched, to_many, to_one};
+pub(crate) use load::{Relate, load};
+pub(crate) use tree::Tree;
