@@ -60,6 +60,22 @@ impl Carrier {
         }
     }
 
+    /// One statement's rows as its parameters.
+    pub(crate) fn parameters(&self, rows: &EncodedRows) -> Result<Vec<Bytes>> {
+        refuse_giant(rows)?;
+        Ok(match self {
+            Carrier::Rows(row_type) => vec![row_array(rows, row_type)],
+            Carrier::Columns { single, whole } => {
+                let mut parameters = column_arrays(rows, single);
+                parameters.extend(whole.as_ref().map(|row_type| row_array(rows, row_type)));
+                parameters
+            }
+            Carrier::Single(inner) => inner.parameters(rows)?,
+            // The rows go by COPY.
+            Carrier::CopyInto | Carrier::Stage { .. } => Vec::new(),
+        })
+    }
+
     /// Sends one statement's rows; the rows of the answer, and the number in the command's tag.
     pub(crate) async fn send(
         &self,
@@ -69,16 +85,7 @@ impl Carrier {
     ) -> Result<(EncodedRows, u64)> {
         match self {
             Carrier::CopyInto => Ok((EncodedRows::default(), session.copy_in(sql, rows.bytes().clone()).await?)),
-            Carrier::Rows(row_type) => {
-                refuse_giant(rows)?;
-                run(session, sql, vec![row_array(rows, row_type)]).await
-            }
-            Carrier::Columns { single, whole } => {
-                refuse_giant(rows)?;
-                let mut parameters = column_arrays(rows, single);
-                parameters.extend(whole.as_ref().map(|row_type| row_array(rows, row_type)));
-                run(session, sql, parameters).await
-            }
+            Carrier::Rows(_) | Carrier::Columns { .. } => run(session, sql, self.parameters(rows)?).await,
             Carrier::Stage { create } => {
                 session.execute(create).await?;
                 session.copy_in(&stage_copy(), staged_rows(rows)).await?;

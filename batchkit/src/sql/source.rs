@@ -35,6 +35,18 @@ pub(crate) fn columns_layout(table: &TableSql, given: &[usize]) -> ColumnsLayout
 }
 
 impl Source {
+    /// How many parameters it has.
+    pub(super) fn parameters(self, table: &TableSql, given: &[usize]) -> usize {
+        match self {
+            Source::Rows => 1,
+            Source::Columns => {
+                let layout = columns_layout(table, given);
+                layout.single.len() + usize::from(!layout.whole.is_empty())
+            }
+            Source::Stage => 0,
+        }
+    }
+
     /// The FROM item, with its alias `s`.
     pub(super) fn relation(self, table: &TableSql, given: &[usize]) -> String {
         match self {
