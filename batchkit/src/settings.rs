@@ -100,6 +100,13 @@ pub(crate) struct Opening {
     pub(crate) values: Vec<String>,
 }
 
+impl Opening {
+    /// A transaction with the server's own settings.
+    pub(crate) const fn plain() -> Self {
+        Opening { begin: "BEGIN", names: Vec::new(), values: Vec::new() }
+    }
+}
+
 impl DatabaseSettings {
     /// How transactions with these settings are opened.
     pub(crate) fn opening(&self) -> Opening {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use deadpool_postgres::Pool;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -23,6 +24,7 @@ use crate::reject::{KeyColumn, KeyShape, Reject, RejectSink};
 use crate::report::Outcome;
 use crate::retry::{Budget, Policy, Renew, Retries, Shared, Workers, Works};
 use crate::session::{Carrier, Session, Suspect, Suspects, Within, Work};
+use crate::settings::Opening;
 use crate::source::{Chunks, Feed, Layout};
 use crate::sql::{self, Form, Source, TableSql};
 use crate::strategy::{self, Function, InCaller, InPool, Post, Runner};
@@ -45,12 +47,18 @@ impl Engine {
         }
         let named = |error: Error| error.in_table(model.display_name());
         let mut session = Session::open(&self.pool, within).await.map_err(named)?;
+        session.begin(&Opening::plain(), false).await.map_err(named)?;
         let loaded = self.catalog.table(model, &mut session).await.and_then(|table| {
             check(model, &table).inspect_err(|_| self.catalog.clear())?;
             Ok(table)
         });
-        session.close().await;
+        session.rollback().await;
         loaded.map_err(named)
+    }
+
+    /// When something that is begun now has to be over by these operations' own settings.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.config.timeout.map(|timeout| Instant::now() + timeout)
     }
 
     /// Forgets what is known of tables and statements: the next call asks again.
@@ -104,7 +112,7 @@ impl Request<'_> {
         let columns = self.resolve()?;
         let form = self.verb.form(self.asked);
         let rejects = self.config.on_row_error == OnRowError::Reject;
-        let call = Arc::new(());
+        let call = watch::Sender::new(());
         let policy = self.policy(&call);
         if self.feed.is_empty() {
             let (ledger, tracker) = (Ledger::new(form, &self.config, KeyShape::new(Vec::new())), self.tracker.as_ref());
@@ -180,12 +188,12 @@ impl Request<'_> {
     }
 
     /// How this call's chunks are retried; `call` lives as long as the call does.
-    fn policy(&mut self, call: &Arc<()>) -> Policy {
+    fn policy(&mut self, call: &watch::Sender<()>) -> Policy {
         let config = &self.config;
         let is_parallel = config.execution_strategy == ExecutionStrategy::Parallel;
         Policy {
             rejects: config.on_row_error == OnRowError::Reject,
-            call: Arc::downgrade(call),
+            call: call.subscribe(),
             retry_count: config.retry_count,
             retry_delay: config.retry_delay,
             budget: Budget::new(config.retry_count),

@@ -37,6 +37,7 @@ use crate::metrics::Metrics;
 use crate::model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, Unique};
 use crate::observe::ErrorObserver;
 use crate::reject::RejectSink;
+use crate::retry::within;
 use crate::session::Within;
 use crate::source::{Feed, Keys, Rows};
 
@@ -129,7 +130,7 @@ impl<M: BatchModel> BatchOperations<M> {
     /// # Errors
     /// Those of [`check_schema`](Self::check_schema).
     pub async fn describe(&self) -> Result<Arc<Table>> {
-        self.engine.table(M::MODEL, None).await
+        within(self.engine.deadline(), self.engine.table(M::MODEL, None)).await
     }
 
     /// Inserts rows: of the model, or of its `new` form, where the server sets the `auto` columns.

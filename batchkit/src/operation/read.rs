@@ -1,12 +1,16 @@
 //! Plain reads by conditions: `list`, `count` and `exists`.
 
+use std::sync::Arc;
+
 use postgres_types::ToSql;
 
 use super::answer::{decode, read_types};
 use super::engine::Engine;
+use crate::catalog::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::{Condition, Filter};
 use crate::model::{BatchModel, Model, ReadRow};
+use crate::retry;
 use crate::session::{Session, Within};
 use crate::sql::{self, TableSql};
 use crate::wire::EncodedRows;
@@ -41,14 +45,28 @@ pub(super) async fn count<M: BatchModel>(
         .ok_or_else(|| Error::new(ErrorKind::Accounting, "the count is missing").in_table(M::MODEL.display_name()))
 }
 
+/// Runs the statement within the time that the settings allow; inside of a caller's transaction its own hold.
 async fn query(
+    engine: &Engine,
+    within: Option<Within<'_>>,
+    model: &'static Model,
+    conditions: &[Condition],
+    limit: Option<u64>,
+    text: impl Fn(&TableSql, &[Condition]) -> String,
+) -> Result<(EncodedRows, Arc<Table>)> {
+    let deadline = if within.is_some() { None } else { engine.deadline() };
+    let asked = ask(engine, within, model, conditions, limit, text);
+    retry::within(deadline, asked).await.map_err(|error| error.in_table(model.display_name()))
+}
+
+async fn ask(
     engine: &Engine,
     mut within: Option<Within<'_>>,
     model: &'static Model,
     conditions: &[Condition],
     limit: Option<u64>,
     text: impl Fn(&TableSql, &[Condition]) -> String,
-) -> Result<(EncodedRows, std::sync::Arc<crate::catalog::Table>)> {
+) -> Result<(EncodedRows, Arc<Table>)> {
     let table = engine.table(model, within.as_mut().map(Within::lend)).await?;
     let sql = text(&TableSql::known(model, &table), conditions);
     let limit = limit.map(|rows| i64::try_from(rows).unwrap_or(i64::MAX));
@@ -57,9 +75,9 @@ async fn query(
         .map(|value| value as &(dyn ToSql + Sync))
         .chain(limit.as_ref().map(|limit| limit as &(dyn ToSql + Sync)))
         .collect();
-    let named = |error: Error| error.in_table(model.display_name());
-    let mut session = Session::open(&engine.pool, within).await.map_err(named)?;
-    let answer = session.run(&sql, &parameters).await.map_err(named);
-    session.close().await;
+    let mut session = Session::open(&engine.pool, within).await?;
+    session.begin(&engine.config.database.opening(), false).await?;
+    let answer = session.run(&sql, &parameters).await;
+    session.rollback().await;
     Ok((answer?.0, table))
 }

@@ -185,7 +185,15 @@ async fn attempt(
     if policy.is_abandoned() {
         return Err(failed(Error::abandoned()));
     }
-    run_chunk(session, work, &chunk.rows, &policy.opening, policy.deadline, mode).await
+    let running = run_chunk(session, work, &chunk.rows, &policy.opening, policy.deadline, mode);
+    if work.writes {
+        return running.await;
+    }
+    // Nobody is told what a dropped call has read: it does not go on.
+    tokio::select! {
+        ran = running => ran,
+        () = policy.abandoned() => Err(failed(Error::abandoned())),
+    }
 }
 
 /// How long the server is asked at the most what became of a transaction, once the call's deadline has passed.

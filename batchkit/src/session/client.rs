@@ -5,9 +5,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use deadpool_postgres::{Object, Pool};
 use futures_util::{SinkExt, StreamExt, pin_mut};
 use postgres_types::{Format, FromSql, IsNull, ToSql, Type};
+use tokio::runtime::Handle;
 use tokio_postgres::{CopyInSink, Row, RowStream, Statement, Transaction};
 
-use super::fate::{Identity, identify, settle};
+use super::fate::{Backend, Identity, end_read, settle};
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::Opening;
 use crate::wire::{EncodedRows, RowsBuilder};
@@ -67,12 +68,19 @@ pub(crate) enum Session<'a> {
 pub(crate) struct Pooled {
     client: Option<Object>,
     vouched_for: bool,
+    pool: Pool,
+    /// Who reads for us, and the runtime on which its end is asked for, should nobody wait for its answer any
+    /// longer. (What became of one that writes is looked up by whoever repeats the work.)
+    reader: Option<(Backend, Handle)>,
 }
 
 impl Drop for Pooled {
     fn drop(&mut self) {
         if let (Some(client), false) = (self.client.take(), self.vouched_for) {
             drop(Object::take(client));
+            if let Some((backend, runtime)) = self.reader.take() {
+                runtime.spawn(end_read(self.pool.clone(), backend));
+            }
         }
     }
 }
@@ -87,38 +95,36 @@ impl<'a> Session<'a> {
     /// A connection from the pool, or a savepoint in the caller's transaction.
     pub(crate) async fn open(pool: &Pool, within: Option<Within<'a>>) -> Result<Session<'a>> {
         match within {
-            None => Ok(Session::Pooled(Pooled { client: Some(pool.get().await?), vouched_for: true })),
+            None => {
+                let client = Some(pool.get().await?);
+                Ok(Session::Pooled(Pooled { client, vouched_for: true, pool: pool.clone(), reader: None }))
+            }
             Some(Within(caller)) => Ok(Session::Caller(caller.savepoint().await?)),
         }
     }
 
-    /// Ends a session that only read, outside of a transaction of its own.
-    pub(crate) async fn close(self) {
-        if let Session::Caller(_) = self {
-            self.rollback().await;
-        }
-    }
-
-    /// Opens the transaction. One that `writes` tells what it can be found by, should its connection break.
+    /// Opens the transaction. One that `writes` tells what it can be found by, should its connection break; one
+    /// that only reads is ended on the server, too, when this session is dropped half-way.
     pub(crate) async fn begin(&mut self, opening: &Opening, writes: bool) -> Result<Option<Identity>> {
         let Session::Pooled(pooled) = self else { return Ok(None) };
         pooled.vouched_for = false;
         let client = pooled.client()?;
-        let statement = client.prepare_cached(&if writes { identify() } else { settle().to_owned() }).await?;
+        let statement = client.prepare_cached(&settle(writes)).await?;
         // Polled together, the two leave in one flush.
         let settings: [&(dyn ToSql + Sync); 2] = [&opening.names, &opening.values];
         let (opened, answer) = tokio::join!(client.batch_execute(opening.begin), client.query(&statement, &settings));
         opened?;
-        let answer = answer?;
-        if !writes {
-            return Ok(None);
-        }
         let mut rows = RowsBuilder::default();
-        for row in &answer {
+        for row in &answer? {
             push(&mut rows, row)?;
         }
+        let answer = rows.finish();
+        if !writes {
+            pooled.reader = Backend::read(&answer).zip(Handle::try_current().ok());
+            return Ok(None);
+        }
         let unknown = || Error::new(ErrorKind::Connection, "the server did not tell the transaction's id");
-        Identity::read(&rows.finish()).ok_or_else(unknown).map(Some)
+        Identity::read(&answer).ok_or_else(unknown).map(Some)
     }
 
     /// Ends the transaction; what was written is in. After an error without a plain answer of the server

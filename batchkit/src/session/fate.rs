@@ -1,4 +1,5 @@
-//! What became of a transaction whose connection broke: its backend is ended, then the server is asked.
+//! What became of a transaction whose connection broke: its backend is ended, then the server is asked. And the
+//! end of a read for which nobody waits any longer.
 //!
 //! The order matters: as long as the old backend lives, a COMMIT that is still on its way could take effect
 //! behind an answer. Once it is gone the answer is final, on the primary and unless the server has crashed
@@ -12,12 +13,18 @@ use super::client::Session;
 use crate::error::Result;
 use crate::wire::EncodedRows;
 
+/// A process of the server's that works for us. Process ids are given out again: its start tells it from others.
+#[derive(Debug, Clone)]
+pub(super) struct Backend {
+    pid: i32,
+    start: String,
+}
+
 /// How a transaction can be found again.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
+    backend: Backend,
     xid: String,
-    pid: i32,
-    backend_start: String,
     crashes: String,
 }
 
@@ -37,47 +44,50 @@ pub(crate) enum Fate {
 const CRASHES: &str = "concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), \
                        extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()))";
 
-/// Settings of a transaction: `$1` has their names, `$2` their values.
-pub(super) const fn settle() -> &'static str {
-    "SELECT count(set_config(s.name, s.value, true)) FROM unnest($1::text[], $2::text[]) AS s (name, value)"
+/// Settings of a transaction (`$1` has their names, `$2` their values), and whose it is.
+const SETTLE: &str = "SELECT (SELECT count(set_config(s.name, s.value, true)) \
+                      FROM unnest($1::text[], $2::text[]) AS s (name, value)), pg_backend_pid(), \
+                      (SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid())";
+
+/// The first statement of a transaction; one that `writes` tells what it is found by, too.
+pub(super) fn settle(writes: bool) -> String {
+    let found_by = if writes { format!(", pg_current_xact_id()::text, {CRASHES}") } else { String::new() };
+    format!("{SETTLE}{found_by}")
 }
 
-/// The same, and what the transaction is found by.
-pub(super) fn identify() -> String {
-    format!(
-        "SELECT ({}), pg_current_xact_id()::text, pg_backend_pid(), \
-         (SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), {CRASHES}",
-        settle()
-    )
+impl Backend {
+    /// Reads the answer of [`settle`].
+    pub(super) fn read(answer: &EncodedRows) -> Option<Self> {
+        let pid = field(answer, 1)?.try_into().ok().map(i32::from_be_bytes)?;
+        Some(Backend { pid, start: text(answer, 2)? })
+    }
 }
 
 impl Identity {
-    /// Reads the answer of [`identify`].
+    /// Reads the answer of [`settle`] in a transaction that writes.
     pub(super) fn read(answer: &EncodedRows) -> Option<Self> {
-        let mut fields = if answer.is_empty() { return None } else { answer.row(0).skip(1) };
-        let mut text = || fields.next().flatten().map(<[u8]>::to_vec);
-        let (xid, pid, backend_start, crashes) = (text()?, text()?, text()?, text()?);
-        let string = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
-        Some(Identity {
-            xid: string(xid)?,
-            pid: i32::from_be_bytes(pid.try_into().ok()?),
-            backend_start: string(backend_start)?,
-            crashes: string(crashes)?,
-        })
+        Some(Identity { backend: Backend::read(answer)?, xid: text(answer, 3)?, crashes: text(answer, 4)? })
     }
+}
+
+fn field(answer: &EncodedRows, at: usize) -> Option<&[u8]> {
+    if answer.is_empty() { None } else { answer.row(0).nth(at).flatten() }
+}
+
+fn text(answer: &EncodedRows, at: usize) -> Option<String> {
+    String::from_utf8(field(answer, at)?.to_vec()).ok()
 }
 
 /// Ends the backend and tells what became of its transaction.
 pub(crate) async fn fate(pool: &Pool, identity: &Identity) -> Result<Fate> {
     let mut session = Session::open(pool, None).await?;
-    end_backend(&mut session, identity).await?;
+    end(&mut session, &identity.backend).await?;
     let sql = format!(
         "SELECT CASE WHEN pg_is_in_recovery() OR {CRASHES} <> $1 THEN 'undecided' \
          ELSE coalesce(pg_xact_status($2::text::xid8), 'undecided') END"
     );
     let (answer, _) = session.run(&sql, &[&identity.crashes, &identity.xid]).await?;
-    let status = if answer.is_empty() { None } else { answer.row(0).next().flatten() };
-    Ok(match status {
+    Ok(match field(&answer, 0) {
         Some(b"committed") => Fate::Committed,
         Some(b"aborted") => Fate::RolledBack,
         // In progress without a backend: a prepared transaction of somebody's, not ours.
@@ -87,16 +97,34 @@ pub(crate) async fn fate(pool: &Pool, identity: &Identity) -> Result<Fate> {
 
 /// Ends the backend, and waits until it is gone: its locks are free then, and nothing it had read can still
 /// take effect.
-async fn end_backend(session: &mut Session<'_>, identity: &Identity) -> Result<()> {
-    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-               WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2";
+async fn end(session: &mut Session<'_>, backend: &Backend) -> Result<()> {
     let mut pause = Duration::from_millis(1);
-    loop {
-        let (living, _) = session.run(sql, &[&identity.pid, &identity.backend_start]).await?;
-        if living.is_empty() {
-            return Ok(());
-        }
+    while terminate(session, backend).await? {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(200));
     }
+    Ok(())
+}
+
+/// Tells a backend to end; whether it was still there.
+async fn terminate(session: &mut Session<'_>, backend: &Backend) -> Result<bool> {
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2";
+    let (living, _) = session.run(sql, &[&backend.pid, &backend.start]).await?;
+    Ok(!living.is_empty())
+}
+
+/// Ends a read that nobody waits for any longer: its connection is discarded, which the server would notice only
+/// when it is done. (A cancel request could come too late, and hit whatever runs next.)
+pub(super) async fn end_read(pool: Pool, backend: Backend) {
+    /// The server, or the pool, may have no connection to spare at once.
+    const TRIES: u32 = 5;
+    for attempt in 0..TRIES {
+        let told = async { terminate(&mut Session::open(&pool, None).await?, &backend).await };
+        if told.await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100) * 2u32.pow(attempt)).await;
+    }
+    tracing::debug!(pid = backend.pid, "the end of a read that was given up could not be asked for");
 }
