@@ -251,6 +251,17 @@ impl<'a, M, V, A> Call<'a, M, V, A> {
     }
 }
 
+impl<'a, M, V, A> Call<'a, M, V, A> {
+    /// The same in another transaction, which may live shorter.
+    pub(super) fn lent<'b>(self, within: Option<Within<'b>>) -> Call<'b, M, V, A>
+    where
+        'a: 'b,
+    {
+        let Call { engine, feed, verb, config, within: _, observer, sink, tracker, of } = self;
+        Call { engine, feed, verb, config, within, observer, sink, tracker, of }
+    }
+}
+
 impl<'a, M, V> Call<'a, M, V, Plain> {
     /// Answers the stored rows, in input order, with what the server set. (After a delete: as they were.)
     pub fn returning(self) -> Call<'a, M, V, Returning> {

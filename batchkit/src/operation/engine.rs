@@ -13,7 +13,7 @@ use super::answer::{Answered, read_types};
 use super::verb::{Unique, Verb};
 use crate::books::{Books, Tracker};
 use crate::catalog::{Catalog, Table, TableKey, check};
-use crate::config::{BatchConfig, DuplicatePolicy, ExecutionStrategy, OnRowError, Transport};
+use crate::config::{BatchConfig, DuplicatePolicy, OnRowError, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
 use crate::metrics::Meter;
@@ -22,7 +22,7 @@ use crate::observe::{self, ErrorObserver};
 use crate::plan::{self, Choice, Facts, Pairs};
 use crate::reject::{KeyColumn, KeyShape, Reject, RejectSink};
 use crate::report::Outcome;
-use crate::retry::{Budget, Policy, Renew, Retries, Shared, Workers, Works};
+use crate::retry::{Policy, Renew, Retries, Shared, Works};
 use crate::session::{Carrier, Session, Suspect, Suspects, Within, Work};
 use crate::settings::Opening;
 use crate::source::{Chunks, Feed, Layout};
@@ -113,7 +113,7 @@ impl Request<'_> {
         let form = self.verb.form(self.asked);
         let rejects = self.config.on_row_error == OnRowError::Reject;
         let call = watch::Sender::new(());
-        let policy = self.policy(&call);
+        let policy = Policy::new(&self.config, call.subscribe(), std::mem::take(&mut self.observer));
         if self.feed.is_empty() {
             let (ledger, tracker) = (Ledger::new(form, &self.config, KeyShape::new(Vec::new())), self.tracker.as_ref());
             let (report, rows) = Books::new(ledger, self.sink, false, tracker).close();
@@ -187,25 +187,6 @@ impl Request<'_> {
         }
     }
 
-    /// How this call's chunks are retried; `call` lives as long as the call does.
-    fn policy(&mut self, call: &watch::Sender<()>) -> Policy {
-        let config = &self.config;
-        let is_parallel = config.execution_strategy == ExecutionStrategy::Parallel;
-        Policy {
-            rejects: config.on_row_error == OnRowError::Reject,
-            call: call.subscribe(),
-            retry_count: config.retry_count,
-            retry_delay: config.retry_delay,
-            budget: Budget::new(config.retry_count),
-            deadline: config.timeout.map(|timeout| Instant::now() + timeout),
-            workers: Workers::new(if is_parallel { config.max_workers } else { 1 }),
-            opening: config.database.opening(),
-            is_snapshot: config.database.is_snapshot(),
-            is_divisible: config.execution_strategy != ExecutionStrategy::SingleQuery,
-            observer: std::mem::take(&mut self.observer),
-        }
-    }
-
     /// The statement, without a server.
     pub(crate) fn sql(mut self) -> Result<String> {
         let columns = self.resolve()?;
@@ -252,10 +233,10 @@ impl Request<'_> {
 }
 
 /// The model, its table, and the columns that are encoded, in their order.
-struct Target<'t> {
-    model: &'static Model,
-    table: &'t Table,
-    columns: &'t [usize],
+pub(super) struct Target<'t> {
+    pub(super) model: &'static Model,
+    pub(super) table: &'t Table,
+    pub(super) columns: &'t [usize],
 }
 
 impl Target<'_> {
@@ -330,7 +311,7 @@ impl Target<'_> {
     }
 
     /// One array per column of `given`.
-    fn columns_carrier(&self, table_sql: &TableSql, given: &[usize]) -> Carrier {
+    pub(super) fn columns_carrier(&self, table_sql: &TableSql, given: &[usize]) -> Carrier {
         let layout = sql::columns_layout(table_sql, given);
         let oid = |c: usize| self.table.column(self.model.columns[c].name).map_or(0, |found| found.type_oid);
         let single = layout.single.iter().map(|&c| (self.field(c), oid(c))).collect();

@@ -9,6 +9,7 @@ mod insert;
 mod post_process;
 mod pre_process;
 mod read;
+mod relations;
 mod update;
 mod upsert;
 mod verb;
@@ -26,6 +27,7 @@ pub use get::Get;
 pub use insert::Insert;
 pub use post_process::{PostProcess, WithReport};
 pub use pre_process::PreProcess;
+pub use relations::WithRelations;
 pub use update::Update;
 pub use upsert::{Upsert, Upserted};
 

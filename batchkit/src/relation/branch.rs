@@ -24,7 +24,7 @@ pub(crate) struct Question {
 pub(crate) type Answers = Vec<EncodedRows>;
 
 /// How the columns of each model are encoded and decoded.
-pub(crate) type TypesOf<'a> = dyn Fn(&'static Model) -> Result<Arc<[ColumnType]>> + Send + Sync + 'a;
+pub(crate) type TypesOf<'a> = dyn Fn(&'static Model) -> Result<Arc<[ColumnType]>> + 'a;
 
 /// Some rows of a type that only this knows.
 pub(crate) trait Level: Send {

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{Budget, Workers};
+use crate::config::{BatchConfig, ExecutionStrategy, OnRowError};
 use crate::error::{Error, Result};
 use crate::observe::ErrorObserver;
 use crate::settings::Opening;
@@ -39,6 +40,24 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
+    /// How a call with these settings is retried; `call`'s sender lives as long as the call does.
+    pub(crate) fn new(config: &BatchConfig, call: watch::Receiver<()>, observer: ErrorObserver) -> Self {
+        let is_parallel = config.execution_strategy == ExecutionStrategy::Parallel;
+        Policy {
+            rejects: config.on_row_error == OnRowError::Reject,
+            call,
+            retry_count: config.retry_count,
+            retry_delay: config.retry_delay,
+            budget: Budget::new(config.retry_count),
+            deadline: config.timeout.map(|timeout| Instant::now() + timeout),
+            workers: Workers::new(if is_parallel { config.max_workers } else { 1 }),
+            opening: config.database.opening(),
+            is_snapshot: config.database.is_snapshot(),
+            is_divisible: config.execution_strategy != ExecutionStrategy::SingleQuery,
+            observer,
+        }
+    }
+
     /// Whether the deadline has passed.
     pub(crate) fn is_over(&self) -> bool {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)

@@ -1,5 +1,7 @@
 //! One connection, pooled or the caller's, under one set of methods.
 
+use std::sync::OnceLock;
+
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
 use deadpool_postgres::{Object, Pool};
@@ -71,7 +73,7 @@ pub(crate) struct Pooled {
     pool: Pool,
     /// Who reads for us, and the runtime on which its end is asked for, should nobody wait for its answer any
     /// longer. (What became of one that writes is looked up by whoever repeats the work.)
-    reader: Option<(Backend, Handle)>,
+    pub(super) reader: OnceLock<(Backend, Handle)>,
 }
 
 impl Drop for Pooled {
@@ -86,7 +88,7 @@ impl Drop for Pooled {
 }
 
 impl Pooled {
-    fn client(&self) -> Result<&Object> {
+    pub(super) fn client(&self) -> Result<&Object> {
         self.client.as_ref().ok_or_else(|| Error::new(ErrorKind::Connection, "the connection was given back"))
     }
 }
@@ -97,7 +99,7 @@ impl<'a> Session<'a> {
         match within {
             None => {
                 let client = Some(pool.get().await?);
-                Ok(Session::Pooled(Pooled { client, vouched_for: true, pool: pool.clone(), reader: None }))
+                Ok(Session::Pooled(Pooled { client, vouched_for: true, pool: pool.clone(), reader: OnceLock::new() }))
             }
             Some(Within(caller)) => Ok(Session::Caller(caller.savepoint().await?)),
         }
@@ -120,7 +122,10 @@ impl<'a> Session<'a> {
         }
         let answer = rows.finish();
         if !writes {
-            pooled.reader = Backend::read(&answer).zip(Handle::try_current().ok());
+            if let Some(reader) = Backend::read(&answer).zip(Handle::try_current().ok()) {
+                // A session reads in one transaction.
+                let _ = pooled.reader.set(reader);
+            }
             return Ok(None);
         }
         let unknown = || Error::new(ErrorKind::Connection, "the server did not tell the transaction's id");
@@ -165,14 +170,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn prepare(&self, sql: &str) -> Result<Statement> {
+    pub(super) async fn prepare(&self, sql: &str) -> Result<Statement> {
         Ok(match self {
             Session::Pooled(pooled) => pooled.client()?.prepare_cached(sql).await?,
             Session::Caller(savepoint) => savepoint.prepare(sql).await?,
         })
     }
 
-    async fn query(&self, statement: &Statement, parameters: &[&(dyn ToSql + Sync)]) -> Result<RowStream> {
+    pub(super) async fn query(&self, statement: &Statement, parameters: &[&(dyn ToSql + Sync)]) -> Result<RowStream> {
         let parameters = parameters.iter().map(|parameter| Unprinted(*parameter));
         Ok(match self {
             Session::Pooled(pooled) => pooled.client()?.query_raw(statement, parameters).await?,
@@ -201,7 +206,7 @@ impl<'a> Session<'a> {
     }
 
     /// Sets whether a pooled connection may go back to the pool as it is; answers what was set before.
-    fn vouch(&mut self, vouched_for: bool) -> bool {
+    pub(super) fn vouch(&mut self, vouched_for: bool) -> bool {
         match self {
             Session::Pooled(pooled) => std::mem::replace(&mut pooled.vouched_for, vouched_for),
             Session::Caller(_) => true,
@@ -268,7 +273,7 @@ fn copy_messages(rows: Bytes) -> impl Iterator<Item = Bytes> {
     std::iter::once(header).chain(pieces).chain(std::iter::once(trailer))
 }
 
-fn push(rows: &mut RowsBuilder, row: &Row) -> Result<()> {
+pub(super) fn push(rows: &mut RowsBuilder, row: &Row) -> Result<()> {
     let fields = (0..row.len()).map(|column| row.try_get::<_, Raw<'_>>(column).map(|raw| raw.0));
     rows.push_raw(fields.collect::<Result<Vec<_>, _>>()?.into_iter());
     Ok(())

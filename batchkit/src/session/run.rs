@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::client::Session;
 use super::fate::Identity;
 use super::isolate::{Suspects, isolate};
+use super::read::Read;
 use super::transport::Carrier;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Reject;
@@ -53,6 +54,25 @@ pub(crate) struct ChunkAnswer {
     pub(crate) rows: Vec<(Outcome, Option<StoredRow>)>,
     /// The rows that were turned away, by their position in the chunk.
     pub(crate) rejects: Vec<Reject>,
+}
+
+impl ChunkAnswer {
+    /// Takes the answer of a statement that so many rows were sent with.
+    fn take(&mut self, work: &Work, rows: usize, answer: EncodedRows, tag: u64) -> Result<()> {
+        if work.form == Form::Count {
+            self.counts.merge(&read_counts(work.reading, rows, &answer, tag)?);
+            return Ok(());
+        }
+        let answered = match work.carrier {
+            Carrier::CopyInto => copied(rows, tag)?,
+            _ => read_outcomes(work, rows, answer)?,
+        };
+        for (outcome, _) in &answered {
+            self.counts.add(*outcome, 1);
+        }
+        self.rows.extend(answered);
+        Ok(())
+    }
 }
 
 /// Where a stored row is among the rows that the server answered.
@@ -111,6 +131,16 @@ pub(crate) async fn run_chunk(
     mode: Mode<'_>,
 ) -> Result<ChunkAnswer, Box<Broken>> {
     let broken = |error, stage, identity, answer| Err(Box::new(Broken { error, stage, identity, answer }));
+    if !work.writes && work.carrier.is_parameters() {
+        let read = within(deadline, read_all(&mut session, work, rows, opening)).await;
+        return match read {
+            Ok(answer) => {
+                session.end_read().await;
+                Ok(answer)
+            }
+            Err(error) => broken(error, Stage::Work, None, None),
+        };
+    }
     let identity = match within(deadline, session.begin(opening, work.writes)).await {
         Ok(identity) => identity,
         Err(error) => {
@@ -146,25 +176,30 @@ async fn give_up(session: Session<'_>, deadline: Option<Instant>) {
     let _ = within(deadline, rolled_back).await;
 }
 
+/// Reads what belongs to a chunk's rows, all statements in one flush.
+async fn read_all(
+    session: &mut Session<'_>,
+    work: &Work,
+    rows: &EncodedRows,
+    opening: &Opening,
+) -> Result<ChunkAnswer> {
+    let parts: Vec<EncodedRows> = work.carrier.statements(rows).into_iter().map(|part| rows.slice(part)).collect();
+    let read = |part| Ok(Read { sql: work.sql.clone(), parameters: work.carrier.parameters(part)? });
+    let reads = parts.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let mut whole = ChunkAnswer::default();
+    for (part, answer) in parts.iter().zip(session.read(opening, &reads).await?) {
+        whole.take(work, part.len(), answer, 0)?;
+    }
+    Ok(whole)
+}
+
 /// Sends a chunk's rows, statement by statement.
 pub(super) async fn send_all(session: &mut Session<'_>, work: &Work, rows: &EncodedRows) -> Result<ChunkAnswer> {
     let mut whole = ChunkAnswer::default();
     for statement in work.carrier.statements(rows) {
         let part = rows.slice(statement);
         let (answer, tag) = work.carrier.send(session, &work.sql, &part).await?;
-        match work.form {
-            Form::Count => whole.counts.merge(&read_counts(work.reading, part.len(), &answer, tag)?),
-            Form::Outcomes | Form::Rows => {
-                let answered = match work.carrier {
-                    Carrier::CopyInto => copied(part.len(), tag)?,
-                    _ => read_outcomes(work, part.len(), answer)?,
-                };
-                for (outcome, _) in &answered {
-                    whole.counts.add(*outcome, 1);
-                }
-                whole.rows.extend(answered);
-            }
-        }
+        whole.take(work, part.len(), answer, tag)?;
     }
     Ok(whole)
 }

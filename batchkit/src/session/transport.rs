@@ -60,6 +60,11 @@ impl Carrier {
         }
     }
 
+    /// Whether a statement's rows are its parameters, and nothing is sent before it.
+    pub(crate) fn is_parameters(&self) -> bool {
+        matches!(self, Carrier::Rows(_) | Carrier::Columns { .. })
+    }
+
     /// One statement's rows as its parameters.
     pub(crate) fn parameters(&self, rows: &EncodedRows) -> Result<Vec<Bytes>> {
         refuse_giant(rows)?;

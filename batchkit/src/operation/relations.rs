@@ -1,0 +1,260 @@
+//! `load_relations`: what rows are related to, one query per relation and level, all of a level in one flush.
+
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio_postgres::IsolationLevel;
+
+use super::answer::read_types;
+use super::call::{Aligned, Call, Returning};
+use super::engine::{Engine, Target};
+use super::get::Get;
+use crate::catalog::Table;
+use crate::config::BatchConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Model, OrderBy, ReadRow, RelationPaths, Relations, Relationship};
+use crate::observe::ErrorObserver;
+use crate::relation::{Answers, Question, Relate, Tree, load};
+use crate::retry::{Policy, Retries};
+use crate::session::{Read, Session, Within};
+use crate::sql::{self, TableSql};
+use crate::wire::{ColumnType, EncodedRows};
+
+/// A read whose rows come with what they are related to: see [`Call::load_relations`].
+#[must_use = "a call does nothing until it is awaited"]
+pub struct WithRelations<'a, M, A = Returning> {
+    call: Call<'a, M, Get, Aligned>,
+    paths: RelationPaths<M>,
+    snapshot: bool,
+    of: PhantomData<fn() -> A>,
+}
+
+impl<M, A> std::fmt::Debug for WithRelations<'_, M, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WithRelations").field("paths", &self.paths).finish_non_exhaustive()
+    }
+}
+
+impl<'a, M> Call<'a, M, Get, Returning> {
+    /// Loads what the rows are related to, too: typed names (`(r.category, r.reviews.then(Review::RELATIONS.author))`,
+    /// with `let r = Product::RELATIONS;`) or texts with dots (`["category", "reviews.author"]`). A path loads all
+    /// that lies on it.
+    ///
+    /// Each relation of each level is one query, whatever the number of rows, and all queries of a level leave in one
+    /// flush: one round trip for the rows, one for each level. Each key is asked about once, and rows that are
+    /// related to the same row share it. A reference that points nowhere is loaded, and none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownRelation`], with the known ones, before anything is asked; besides those of the read.
+    pub fn load_relations(self, relations: impl Relations<M>) -> WithRelations<'a, M> {
+        WithRelations { call: self.answering(), paths: relations.paths(), snapshot: false, of: PhantomData }
+    }
+}
+
+impl<'a, M> Call<'a, M, Get, Aligned> {
+    /// [`load_relations`](Call::load_relations), with one slot per key.
+    pub fn load_relations(self, relations: impl Relations<M>) -> WithRelations<'a, M, Aligned> {
+        WithRelations { call: self, paths: relations.paths(), snapshot: false, of: PhantomData }
+    }
+}
+
+impl<'a, M, A> WithRelations<'a, M, A> {
+    /// Reads the rows and all levels in one transaction that sees one state of the data. (Inside of a caller's
+    /// transaction, that one's own isolation level decides.)
+    pub fn snapshot(mut self) -> Self {
+        self.snapshot = true;
+        self
+    }
+
+    /// Loads these relations too.
+    pub fn load_relations(mut self, relations: impl Relations<M>) -> Self {
+        self.paths = self.paths.and(relations);
+        self
+    }
+}
+
+impl<'a, M> WithRelations<'a, M, Returning> {
+    /// Answers one slot per key: `None` where no row is stored.
+    pub fn aligned(self) -> WithRelations<'a, M, Aligned> {
+        WithRelations { call: self.call, paths: self.paths, snapshot: self.snapshot, of: PhantomData }
+    }
+}
+
+impl<'a, M: ReadRow + 'a, A> WithRelations<'a, M, A> {
+    async fn run(self) -> Result<Vec<Option<M>>> {
+        let WithRelations { mut call, paths, snapshot, of: _ } = self;
+        let tree = Tree::of(M::MODEL, &paths)?;
+        let engine = Engine { config: call.config.clone(), ..call.engine.clone() };
+        let mut caller = call.within.take();
+        let mut client;
+        let mut own = None;
+        if snapshot && caller.is_none() {
+            client = engine.pool.get().await?;
+            let opening = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+            own = Some(opening.start().await?);
+        }
+        let mut within = match (&mut own, &mut caller) {
+            (Some(own), _) => Some(Within::from(own)),
+            (None, caller) => caller.as_mut().map(Within::lend),
+        };
+        let slots = call.lent(within.as_mut().map(Within::lend)).await?;
+        let slots = relate_slots(&engine, within, tree, slots).await?;
+        if let Some(own) = own {
+            own.commit().await?;
+        }
+        Ok(slots)
+    }
+}
+
+/// Loads the relations of the rows in these slots.
+async fn relate_slots<M: ReadRow>(
+    engine: &Engine,
+    within: Option<Within<'_>>,
+    tree: Tree,
+    slots: Vec<Option<M>>,
+) -> Result<Vec<Option<M>>> {
+    let full: Vec<bool> = slots.iter().map(Option::is_some).collect();
+    let mut rows = relate(engine, within, tree, slots.into_iter().flatten().collect()).await?.into_iter();
+    Ok(full.into_iter().map(|full| if full { rows.next() } else { None }).collect())
+}
+
+/// Loads the relations of these rows.
+pub(super) async fn relate<M: ReadRow>(
+    engine: &Engine,
+    mut within: Option<Within<'_>>,
+    tree: Tree,
+    rows: Vec<M>,
+) -> Result<Vec<M>> {
+    if tree.depth() == 0 {
+        return Ok(rows);
+    }
+    // Inside of a caller's transaction its own settings hold.
+    let config = if within.is_some() { BatchConfig { timeout: None, ..engine.config.clone() } } else { engine.config.clone() };
+    let call = watch::Sender::new(());
+    let policy = Policy::new(&config, call.subscribe(), ErrorObserver::default());
+    let mut tables = Vec::new();
+    for model in tree.models(M::MODEL) {
+        tables.push((model, policy.within_deadline(engine.table(model, within.as_mut().map(Within::lend))).await?));
+    }
+    load(rows, tree, &mut Server { engine, within, tables, policy: Arc::new(policy) }).await
+}
+
+/// PostgreSQL, which answers the questions.
+struct Server<'e, 'w> {
+    engine: &'e Engine,
+    within: Option<Within<'w>>,
+    tables: Vec<(&'static Model, Arc<Table>)>,
+    policy: Arc<Policy>,
+}
+
+impl Server<'_, '_> {
+    fn table(&self, model: &'static Model) -> Result<&Table> {
+        let known = self.tables.iter().find(|(known, _)| std::ptr::eq(*known, model));
+        let unknown = || Error::new(ErrorKind::UnknownRelation, format!("`{}` was not asked about", model.name));
+        known.map(|(_, table)| &**table).ok_or_else(unknown)
+    }
+
+    /// The statements of a question.
+    fn reads(&self, question: &Question) -> Result<Vec<Read>> {
+        if question.keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let association = question.association;
+        let (model, target_model) = (question.model, (association.target)());
+        let table = self.table(model)?;
+        let own = TableSql::known(model, table);
+        let target = TableSql::known(target_model, self.table(target_model)?);
+        let link = match &association.through {
+            Some(through) => {
+                let model = (through.model)();
+                Some((TableSql::known(model, self.table(model)?), (through.columns)(), through.target_columns))
+            }
+            None => None,
+        };
+        // Rows of one key come in one order, also where none is declared.
+        let by_key: Vec<OrderBy>;
+        let is_many = matches!(association.relationship, Relationship::HasMany | Relationship::ManyToMany);
+        let order = match association.order {
+            [] if is_many => {
+                let key = target_model.key.map_or(&[][..], |key| key.columns);
+                by_key = key.iter().map(|&column| OrderBy { column, descending: false }).collect();
+                &by_key[..]
+            }
+            order => order,
+        };
+        let sql = sql::related(&sql::Related {
+            own: &own,
+            columns: association.columns,
+            through: link.as_ref().map(|(table, columns, target_columns)| (table, *columns, *target_columns)),
+            target: &target,
+            target_columns: (association.target_columns)(),
+            order,
+        });
+        let carrier = Target { model, table, columns: association.columns }.columns_carrier(&own, association.columns);
+        let statement = |part: std::ops::Range<usize>| {
+            let first = i64::try_from(part.start).unwrap_or(i64::MAX);
+            let mut parameters = carrier.parameters(&question.keys.slice(part))?;
+            parameters.push(Bytes::copy_from_slice(&first.to_be_bytes()));
+            Ok(Read { sql: sql.clone(), parameters })
+        };
+        carrier.statements(&question.keys).into_iter().map(statement).collect()
+    }
+
+    async fn ask(&mut self, reads: &[Read]) -> Result<Vec<EncodedRows>> {
+        let mut session = Session::open(&self.engine.pool, self.within.as_mut().map(Within::lend)).await?;
+        let answers = session.read(&self.policy.opening, reads).await;
+        session.end_read().await;
+        answers
+    }
+}
+
+#[async_trait]
+impl Relate for Server<'_, '_> {
+    fn types(&self, model: &'static Model) -> Result<Arc<[ColumnType]>> {
+        Ok(read_types(model, self.table(model)?))
+    }
+
+    async fn answer(&mut self, questions: Vec<Question>) -> Result<Vec<Answers>> {
+        let reads = questions.iter().map(|question| self.reads(question)).collect::<Result<Vec<_>>>()?;
+        let of_each: Vec<usize> = reads.iter().map(Vec::len).collect();
+        let reads: Vec<Read> = reads.into_iter().flatten().collect();
+        if reads.is_empty() {
+            return Ok(vec![Answers::new(); questions.len()]);
+        }
+        let policy = Arc::clone(&self.policy);
+        let mut retries = Retries::new(&policy);
+        let answers = loop {
+            match policy.within_deadline(self.ask(&reads)).await {
+                Ok(answers) => break answers,
+                // A caller's transaction is the caller's to repeat.
+                Err(error) if self.within.is_some() => return Err(error),
+                Err(error) => retries.pause_after(error).await?,
+            }
+        };
+        let mut answers = answers.into_iter();
+        Ok(of_each.into_iter().map(|reads| answers.by_ref().take(reads).collect()).collect())
+    }
+}
+
+impl<'a, M: ReadRow + 'a> IntoFuture for WithRelations<'a, M, Returning> {
+    type Output = Result<Vec<M>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { Ok(self.run().await?.into_iter().flatten().collect()) })
+    }
+}
+
+impl<'a, M: ReadRow + 'a> IntoFuture for WithRelations<'a, M, Aligned> {
+    type Output = Result<Vec<Option<M>>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
