@@ -267,7 +267,8 @@ impl Error {
         &self.0.mismatches
     }
 
-    /// What became of the rows all the same: which chunks were committed, which rows were never tried.
+    /// What became of the rows all the same: which chunks were committed, which rows were never tried. Every error
+    /// of a call that was awaited has it.
     #[must_use]
     pub fn report(&self) -> Option<&Report> {
         self.0.report.as_ref()

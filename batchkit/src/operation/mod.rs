@@ -287,7 +287,10 @@ impl<M: BatchModel> BatchOperations<M> {
         read::count(&self.engine, within, filter, limit).await
     }
 
-    /// What was measured of the calls so far, of this value and its clones.
+    /// What was measured of the calls so far, of this value and its clones: of all that have ended, also with an
+    /// error, unless their [`collect_metrics`](crate::BatchConfig::collect_metrics) is off. A call that was dropped
+    /// half-way counts as [`dropped`](crate::BatchMetrics::dropped) once its last chunk has ended, with the rows that
+    /// it had taken from its input by then.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         self.engine.meter.read()
