@@ -190,7 +190,8 @@ pub struct BatchConfig {
     pub database: DatabaseSettings,
     /// Whether calls are counted: see [`BatchOperations::metrics`](crate::BatchOperations::metrics).
     pub collect_metrics: bool,
-    /// Whether each chunk that is in is logged, through `tracing` at level INFO.
+    /// Whether each chunk that is in is logged, through `tracing` at level INFO: its number and rows, how many rows
+    /// the call is done with by then, and how many that is per second.
     pub log_progress: bool,
 }
 
