@@ -314,6 +314,8 @@ impl fmt::Display for Error {
             write!(f, " in chunk {chunk}")?;
         }
         match &inner.report {
+            // A read writes nothing in any case.
+            Some(report) if report.found() > 0 => Ok(()),
             Some(report) if report.chunks() > 0 => {
                 let rows: usize = report.committed().iter().map(ExactSizeIterator::len).sum();
                 write!(f, "; written before: {rows} rows in {} chunks", report.chunks())

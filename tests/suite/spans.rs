@@ -144,7 +144,7 @@ impl Recorder {
                 "batchkit.call" => (None, Level::INFO),
                 "batchkit.chunk" => (Some("batchkit.call"), Level::DEBUG),
                 "batchkit.attempt" => (Some("batchkit.chunk"), Level::DEBUG),
-                other => panic!("a span {other}"),
+                other => unreachable!("a span {other}"),
             };
             assert_eq!((parent, span.level), (expected, level), "{span:?}");
             assert!(span.is_closed, "{span:?}");
@@ -187,7 +187,7 @@ fn with_error(fields: &Fields, number: &str) -> String {
         (Some("ERROR"), Some(kind), code) => {
             format!("{}!{kind}/{}", fields[number], code.map_or("-", String::as_str))
         }
-        _ => panic!("half an error: {fields:?}"),
+        _ => unreachable!("half an error: {fields:?}"),
     }
 }
 

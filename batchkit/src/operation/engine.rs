@@ -34,6 +34,7 @@ pub(crate) struct Engine {
     pub(crate) pool: Pool,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) config: BatchConfig,
+    pub(crate) observer: ErrorObserver,
     pub(crate) meter: Arc<Meter>,
 }
 

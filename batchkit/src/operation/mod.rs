@@ -34,7 +34,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Filter;
 use crate::metrics::Metrics;
 use crate::model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, Unique};
-use crate::observe::ErrorObserver;
+use crate::observe::{ErrorContext, ErrorObserver};
 use crate::reject::RejectSink;
 use crate::session::Within;
 use crate::source::{Feed, Keys, Rows};
@@ -66,6 +66,7 @@ impl<M> std::fmt::Debug for BatchOperations<M> {
 pub struct BatchOperationsBuilder<M> {
     pool: Pool,
     config: BatchConfig,
+    observer: ErrorObserver,
     of: PhantomData<fn() -> M>,
 }
 
@@ -73,6 +74,12 @@ impl<M: BatchModel> BatchOperationsBuilder<M> {
     /// The settings of all calls.
     pub fn config(mut self, config: BatchConfig) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Is told of every error of a chunk, of all calls that have no [callback](Call::error_callback) of their own.
+    pub fn error_callback(mut self, callback: impl Fn(&Error, &ErrorContext) + Send + Sync + 'static) -> Self {
+        self.observer = ErrorObserver::new(callback);
         self
     }
 
@@ -88,6 +95,7 @@ impl<M: BatchModel> BatchOperationsBuilder<M> {
             pool: self.pool,
             catalog: Arc::new(Catalog::default()),
             config: self.config,
+            observer: self.observer,
             meter: Arc::default(),
         };
         Ok(BatchOperations { engine, of: PhantomData })
@@ -102,6 +110,7 @@ impl<M: BatchModel> BatchOperations<M> {
             pool,
             catalog: Arc::new(Catalog::default()),
             config: BatchConfig::default(),
+            observer: ErrorObserver::default(),
             meter: Arc::default(),
         };
         BatchOperations { engine, of: PhantomData }
@@ -109,7 +118,12 @@ impl<M: BatchModel> BatchOperations<M> {
 
     /// Operations over `pool`, to be configured.
     pub fn builder(pool: Pool) -> BatchOperationsBuilder<M> {
-        BatchOperationsBuilder { pool, config: BatchConfig::default(), of: PhantomData }
+        BatchOperationsBuilder {
+            pool,
+            config: BatchConfig::default(),
+            observer: ErrorObserver::default(),
+            of: PhantomData,
+        }
     }
 
     /// Compares the model with the table now: columns, types, nullability, and that each declared key has a
@@ -303,7 +317,7 @@ impl<M: BatchModel> BatchOperations<M> {
             verb,
             config: self.engine.config.clone(),
             within: None,
-            observer: ErrorObserver::default(),
+            observer: self.engine.observer.clone(),
             sink: RejectSink::default(),
             tracker: None,
             of: PhantomData,
