@@ -7,6 +7,8 @@ use tokio::sync::watch;
 
 use crate::error::{ErrorKind, Result};
 use crate::ledger::Ledger;
+use crate::metrics::rate;
+use crate::observe::{Ending, Observation};
 use crate::reject::{Reject, RejectSink};
 use crate::report::{Outcome, PostFailure, Report};
 use crate::retry::Ran;
@@ -20,6 +22,8 @@ pub(crate) struct Books {
     ledger: Mutex<Option<Ledger>>,
     closed: Mutex<Option<Report>>,
     sink: RejectSink,
+    /// Who is told when all has ended; `None` once it was.
+    observation: Mutex<Option<Observation>>,
     log_progress: bool,
     tracked: bool,
     state: watch::Sender<State>,
@@ -36,11 +40,18 @@ struct State {
 
 impl Books {
     /// Empty books. Rejects go to `sink`.
-    pub(crate) fn new(ledger: Ledger, sink: RejectSink, log_progress: bool, tracker: Option<&Tracker>) -> Arc<Self> {
+    pub(crate) fn new(
+        ledger: Ledger,
+        sink: RejectSink,
+        observation: Observation,
+        log_progress: bool,
+        tracker: Option<&Tracker>,
+    ) -> Arc<Self> {
         let books = Arc::new(Books {
             ledger: Mutex::new(Some(ledger)),
             closed: Mutex::default(),
             sink,
+            observation: Mutex::new(Some(observation)),
             log_progress,
             tracked: tracker.is_some(),
             state: watch::Sender::default(),
@@ -88,14 +99,21 @@ impl Books {
                 return Err(error.of_rows(chunk.ranges()).in_chunk(chunk.index));
             }
         };
-        if self.log_progress {
-            let (elapsed, rejected) = (self.with(|ledger| ledger.elapsed()), answer.rejects.len());
-            tracing::info!(chunk = chunk.index, rows = chunk.positions.len(), rejected, ?elapsed, "chunk is in");
-        }
         let rejects = self.with(|ledger| ledger.committed(chunk, answer));
+        if self.log_progress {
+            self.tell_progress(chunk, rejects.len());
+        }
         let booked = lock(&self.ledger).as_mut().map_or(Ok(()), |ledger| ledger.reject(&rejects));
         self.sink.take(&rejects);
         booked
+    }
+
+    /// Tells of a chunk that is in, and how far the call has come with it.
+    fn tell_progress(&self, chunk: &Chunk, rejected: usize) {
+        let (done, elapsed) = self.with(|ledger| (ledger.settled(), ledger.elapsed()));
+        let rows_per_second = rate(done, elapsed).round();
+        let (chunk, rows) = (chunk.index, chunk.positions.len());
+        tracing::info!(chunk, rows, rejected, done, rows_per_second, ?elapsed, "chunk is in");
     }
 
     /// The stored rows of a chunk, or of all, with their input positions.
@@ -116,17 +134,36 @@ impl Books {
 
     /// The call has ended, or was dropped.
     pub(crate) fn end_call(&self) {
-        self.state.send_modify(|state| state.is_over = true);
+        self.state.send_modify(|state| {
+            state.is_over = true;
+            self.tell_of_dropped(*state);
+        });
     }
 
-    /// Closes the books: the report, and the stored rows in input order.
-    pub(crate) fn close(&self) -> (Report, Vec<Option<StoredRow>>) {
+    /// Counts a call that was dropped, when its last chunk has ended: before anybody who waits for that is told.
+    fn tell_of_dropped(&self, state: State) {
+        if !state.is_over || state.chunks > 0 {
+            return;
+        }
+        // A call that has ended was told of when its books were closed.
+        let observation = lock(&self.observation).take();
+        if let Some(observation) = observation {
+            observation.end(&self.report(), Ending::Dropped);
+        }
+    }
+
+    /// Closes the books of a call that ends so: the report, and the stored rows in input order.
+    pub(crate) fn close(&self, ending: Ending) -> (Report, Vec<Option<StoredRow>>) {
         let mut closed = lock(&self.closed);
         let (report, rows) = lock(&self.ledger).take().map(Ledger::close).unwrap_or_default();
         if self.tracked {
             *closed = Some(report.clone());
         }
         drop(closed);
+        let observation = lock(&self.observation).take();
+        if let Some(observation) = observation {
+            observation.end(&report, ending);
+        }
         self.end_call();
         (report, rows)
     }
@@ -146,7 +183,10 @@ pub(crate) struct UnderWay(Arc<Books>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.state.send_modify(|state| state.chunks -= 1);
+        self.0.state.send_modify(|state| {
+            state.chunks -= 1;
+            self.0.tell_of_dropped(*state);
+        });
     }
 }
 

@@ -70,7 +70,7 @@ pub enum OnRowError {
     Reject,
 }
 
-/// The number of rows per chunk.
+/// The number of rows per chunk. One whose rows have more bytes than 8 MiB when encoded is made of fewer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchSize {
@@ -83,11 +83,12 @@ pub enum BatchSize {
     /// 5,000 rows.
     #[serde(rename = "xlarge")]
     XLarge,
-    /// This many rows; at least 1.
-    Rows(usize),
-    /// As many rows as fill the byte budget of a chunk, 20,000 at the most.
+    /// As many rows as fill the byte budget of a chunk, 8 MiB, and 20,000 at the most.
     #[default]
     Auto,
+    /// This many rows; at least 1. Written down, it is the number.
+    #[serde(untagged)]
+    Rows(usize),
 }
 
 impl BatchSize {
@@ -151,6 +152,30 @@ pub(crate) mod seconds {
 /// let config = BatchConfig { batch_size: BatchSize::Large, ..BatchConfig::default() };
 /// assert_eq!(config.execution_strategy, ExecutionStrategy::Chunked);
 /// ```
+///
+/// It can be read from any format of serde, say a file in JSON or TOML. Values are written in `snake_case`, durations
+/// as numbers of seconds; what is left out has its default, and a name that is no setting's is an error. Whether the
+/// settings make sense together, [`build`](crate::BatchOperationsBuilder::build) tells, and so does each call.
+///
+/// ```
+/// use batchkit::{BatchConfig, BatchSize, ExecutionStrategy};
+///
+/// let config: BatchConfig = serde_json::from_str(
+///     r#"{
+///         "execution_strategy": "parallel", "max_workers": 8, "batch_size": 2500,
+///         "retry_count": 5, "retry_delay": 0.25, "timeout": 60, "on_row_error": "reject", "max_rejects": 100,
+///         "database": { "lock_timeout": 5, "work_mem": "64MB", "synchronous_commit": "off" }
+///     }"#,
+/// )?;
+/// assert_eq!(config.execution_strategy, ExecutionStrategy::Parallel);
+/// assert_eq!(config.batch_size, BatchSize::Rows(2500)); // also: "small", "medium", "large", "xlarge", "auto"
+/// assert!(serde_json::from_str::<BatchConfig>(r#"{ "batchsize": "small" }"#).is_err());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
+/// Code is no plain data: [`pre_process`](crate::BatchOperations::pre_process) is said where rows come in,
+/// [`post_process`](crate::Call::post_process) where they come out, and the error callback
+/// [for all calls](crate::BatchOperationsBuilder::error_callback) or [for one](crate::Call::error_callback).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchConfig {
@@ -190,7 +215,8 @@ pub struct BatchConfig {
     pub database: DatabaseSettings,
     /// Whether calls are counted: see [`BatchOperations::metrics`](crate::BatchOperations::metrics).
     pub collect_metrics: bool,
-    /// Whether each chunk that is in is logged, through `tracing` at level INFO.
+    /// Whether each chunk that is in is logged, through `tracing` at level INFO: its number and rows, how many rows
+    /// the call is done with by then, and how many that is per second.
     pub log_progress: bool,
 }
 
@@ -263,10 +289,41 @@ mod tests {
         };
         assert_eq!(config, expected);
         assert_eq!(serde_json::from_str::<BatchConfig>(&serde_json::to_string(&config).unwrap()).unwrap(), config);
-        let rows = r#"{"batch_size": {"rows": 250}}"#;
+        let rows = r#"{"batch_size": 250}"#;
         assert_eq!(serde_json::from_str::<BatchConfig>(rows).unwrap().batch_size, BatchSize::Rows(250));
         assert!(serde_json::from_str::<BatchConfig>(r#"{"batchsize": "small"}"#).is_err());
         assert!(serde_json::from_str::<BatchConfig>(r#"{"retry_delay": -1}"#).is_err());
+    }
+
+    /// The guide's names, and those of batchkit's own: each is written down, read back, and has an effect.
+    #[test]
+    fn every_setting_is_read_back() {
+        let changed = serde_json::json!({
+            "execution_strategy": "pipelined", "batch_size": "small", "optimize_for_size": true, "transport": "copy",
+            "duplicates": "first_wins", "on_row_error": "reject", "max_rejects": 7, "max_reject_percent": 5,
+            "max_workers": 9, "retry_count": 1, "retry_delay": 0.125, "timeout": 1.5, "collect_metrics": false,
+            "log_progress": true, "database": {
+                "isolation_level": "repeatable_read", "statement_timeout": 2.0, "lock_timeout": 3.5,
+                "idle_in_transaction_timeout": null, "work_mem": "1MB", "maintenance_work_mem": "2MB",
+                "synchronous_commit": "remote_apply",
+            },
+        });
+        let read: BatchConfig = serde_json::from_value(changed.clone()).unwrap();
+        assert_eq!((serde_json::to_value(&read).unwrap(), read.problem()), (changed.clone(), None));
+        let (defaults, changed) = (serde_json::to_value(BatchConfig::default()).unwrap(), changed.as_object().unwrap());
+        for (name, value) in defaults.as_object().unwrap() {
+            assert_ne!(value, &changed[name], "{name}");
+        }
+        for wrong in [
+            r#"{"timeout": "30s"}"#,
+            r#"{"timeout": 1e300}"#,
+            r#"{"batch_size": -1}"#,
+            r#"{"batch_size": "tiny"}"#,
+            r#"{"execution_strategy": "fast"}"#,
+            r#"{"database": {"work_memory": "1MB"}}"#,
+        ] {
+            assert!(serde_json::from_str::<BatchConfig>(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -273,7 +273,8 @@ impl Error {
         &self.0.mismatches
     }
 
-    /// What became of the rows all the same: which chunks were committed, which rows were never tried.
+    /// What became of the rows all the same: which chunks were committed, which rows were never tried. Every error
+    /// of a call that was awaited has it.
     #[must_use]
     pub fn report(&self) -> Option<&Report> {
         self.0.report.as_ref()
@@ -319,6 +320,8 @@ impl fmt::Display for Error {
             write!(f, " in chunk {chunk}")?;
         }
         match &inner.report {
+            // A read writes nothing in any case.
+            Some(report) if report.found() > 0 => Ok(()),
             Some(report) if report.chunks() > 0 => {
                 let rows: usize = report.committed().iter().map(ExactSizeIterator::len).sum();
                 write!(f, "; written before: {rows} rows in {} chunks", report.chunks())

@@ -1,7 +1,8 @@
 //! The books of one call: what became of each row, as the chunks' answers come in.
 
 use std::sync::Arc;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
@@ -31,11 +32,11 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Empty books of rows with keys of this shape.
-    pub(crate) fn new(form: Form, config: &BatchConfig, key: Arc<KeyShape>) -> Self {
+    /// Empty books of rows with keys of this shape, of a call that started then.
+    pub(crate) fn new(form: Form, config: &BatchConfig, key: Arc<KeyShape>, started: Instant) -> Self {
         Ledger {
             form,
-            started: Instant::now(),
+            started,
             counts: Counts::default(),
             outcomes: Vec::new(),
             stored: Vec::new(),
@@ -123,6 +124,11 @@ impl Ledger {
     pub(crate) fn post_processed(&mut self, dropped: u64, failures: Vec<PostFailure>) {
         self.post_dropped += dropped;
         self.post_failures.extend(failures);
+    }
+
+    /// How many rows have an outcome by now.
+    pub(crate) fn settled(&self) -> u64 {
+        self.counts.total()
     }
 
     /// How long the call has run.

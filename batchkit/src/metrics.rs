@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::observe::Ending;
 use crate::report::{Counts, Outcome, Report};
 
 /// What was measured of one call, or of several together.
@@ -13,30 +14,33 @@ pub struct BatchMetrics {
     pub elapsed: Duration,
     /// The rows handed over.
     pub total_records: u64,
-    /// Those of them that were sent.
+    /// Those of them whose turn came: not what pre-processing dropped, what another row of the same key stood for,
+    /// or what was never attempted.
     pub processed_records: u64,
-    /// Those of them that are in.
+    /// Those of them that the server answered without an error. Keys that it does not have and rows that a trigger
+    /// left out are among them; a [`Report`] tells these apart.
     pub successful_records: u64,
-    /// Those of them that were turned away, whose chunk was rolled back, or whose fate is unknown.
+    /// Those of the processed that were turned away, whose chunk was rolled back, or whose fate is unknown.
     pub failed_records: u64,
     /// The chunks that are in.
     pub chunks: u64,
     /// How many times a chunk was tried again.
     pub retries: u64,
-    /// The calls that ended with an error.
+    /// The calls that ended with an error. (A call whose rows were turned away has done what it was told, with
+    /// `.report()` or without.)
     pub errors: u64,
+    /// The calls that were dropped half-way.
+    pub dropped: u64,
 }
 
 impl BatchMetrics {
-    /// The rows that are in, per second.
+    /// The successful rows per second.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a rate to read")]
     pub fn records_per_second(&self) -> f64 {
-        let seconds = self.elapsed.as_secs_f64();
-        if seconds > 0.0 { self.successful_records as f64 / seconds } else { 0.0 }
+        rate(self.successful_records, self.elapsed)
     }
 
-    fn of(report: &Report, is_error: bool) -> Self {
+    fn of(report: &Report, ending: Ending) -> Self {
         let counts: &Counts = report.counts();
         let not_sent =
             [Outcome::NotAttempted, Outcome::Duplicate, Outcome::Filtered].map(|o| counts.of(o)).iter().sum::<u64>();
@@ -50,7 +54,8 @@ impl BatchMetrics {
             failed_records: failed,
             chunks: u64::try_from(report.chunks()).unwrap_or(u64::MAX),
             retries: report.retries(),
-            errors: u64::from(is_error),
+            errors: u64::from(ending == Ending::Failed),
+            dropped: u64::from(ending == Ending::Dropped),
         }
     }
 
@@ -63,14 +68,23 @@ impl BatchMetrics {
         self.chunks += more.chunks;
         self.retries += more.retries;
         self.errors += more.errors;
+        self.dropped += more.dropped;
     }
 }
 
-/// What was measured so far.
+/// Rows per second.
+#[expect(clippy::cast_precision_loss, reason = "a rate to read")]
+pub(crate) fn rate(rows: u64, elapsed: Duration) -> f64 {
+    let seconds = elapsed.as_secs_f64();
+    if seconds > 0.0 { rows as f64 / seconds } else { 0.0 }
+}
+
+/// What was measured so far: see [`BatchOperations::metrics`](crate::BatchOperations::metrics).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Of the call that ended last.
+    /// Of the call that ended last. Where several run at the same time, that may be another one than the caller's
+    /// own: a [`Report`] has the numbers of one call.
     pub last_batch: BatchMetrics,
     /// Of all calls; `elapsed` is the sum of theirs.
     pub total: BatchMetrics,
@@ -83,8 +97,8 @@ pub struct Metrics {
 pub(crate) struct Meter(Mutex<Metrics>);
 
 impl Meter {
-    pub(crate) fn add(&self, report: &Report, failed: bool) {
-        let batch = BatchMetrics::of(report, failed);
+    pub(crate) fn add(&self, report: &Report, ending: Ending) {
+        let batch = BatchMetrics::of(report, ending);
         let mut metrics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         metrics.last_batch = batch;
         metrics.total.add(&batch);

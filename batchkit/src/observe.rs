@@ -1,8 +1,9 @@
 //! What can be seen of a call while it runs: errors as they come, and spans.
 //!
-//! A call is a span `batchkit.call`, in it each chunk is one, and in it each attempt. Attributes have
-//! OpenTelemetry's names for databases (semantic conventions 1.30), and `batchkit.…` where it has none; none of
-//! them holds a value of a row.
+//! A call is a span `batchkit.call` (INFO), in it each chunk is one, `batchkit.chunk` (DEBUG), and in it each try,
+//! `batchkit.attempt` (DEBUG). Attributes have OpenTelemetry's names for databases (the stable ones of its semantic
+//! conventions), and `batchkit.…` where it has none; none of them holds a value of a row. `server.address` is not
+//! among them: a pool does not tell it.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,6 +13,7 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use crate::error::Error;
+use crate::metrics::Meter;
 use crate::report::Report;
 use crate::retry::Answer;
 
@@ -42,7 +44,8 @@ impl ErrorObserver {
     }
 
     pub(crate) fn tell(&self, error: &Error, context: &ErrorContext) {
-        tracing::debug!(chunk = context.chunk, attempt = context.attempt, answer = ?context.answer, %error);
+        let ErrorContext { chunk, attempt, answer, .. } = context;
+        tracing::debug!(chunk, attempt, ?answer, %error, "a try of a chunk failed");
         if let Some(callback) = &self.0 {
             callback(error, context);
         }
@@ -63,6 +66,7 @@ pub(crate) fn call_span(verb: &'static str, table: &str, strategy: &str) -> Span
         otel.kind = "client",
         otel.status_code = Empty,
         db.system.name = "postgresql",
+        db.namespace = Empty,
         db.collection.name = table,
         db.operation.name = verb,
         db.query.summary = format!("{verb} {table}"),
@@ -109,10 +113,48 @@ pub(crate) fn record_error(span: &Span, error: &Error) {
     }
 }
 
-/// Notes in a call's span what it did.
-pub(crate) fn record_report(span: &Span, report: &Report) {
-    span.record("batchkit.rows", report.total());
-    span.record("batchkit.chunks", report.chunks());
-    span.record("batchkit.retries", report.retries());
-    span.record("batchkit.rejects", report.rejected());
+/// What is told of a call when it has ended, once: in its span, and in the metrics.
+#[derive(Debug)]
+pub(crate) struct Observation {
+    span: Span,
+    /// Where it is counted, if it is.
+    meter: Option<Arc<Meter>>,
+}
+
+impl Observation {
+    /// Tells it in this span, and counts it if there is a meter.
+    pub(crate) fn new(span: Span, meter: Option<Arc<Meter>>) -> Self {
+        Observation { span, meter }
+    }
+
+    /// The call has ended.
+    pub(crate) fn end(mut self, report: &Report, ending: Ending) {
+        self.span.record("batchkit.rows", report.total());
+        self.span.record("batchkit.chunks", report.chunks());
+        self.span.record("batchkit.retries", report.retries());
+        self.span.record("batchkit.rejects", report.rejected());
+        if let Some(meter) = self.meter.take() {
+            meter.add(report, ending);
+        }
+    }
+}
+
+impl Drop for Observation {
+    fn drop(&mut self) {
+        // The call was dropped before it had any books.
+        if let Some(meter) = self.meter.take() {
+            meter.add(&Report::default(), Ending::Dropped);
+        }
+    }
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// With an answer.
+    Answered,
+    /// With an error.
+    Failed,
+    /// Its future was dropped.
+    Dropped,
 }

@@ -12,6 +12,7 @@ use crate::sql::table_name;
 /// older servers do not have.
 const DESCRIBE: &str = r#"
 SELECT jsonb_build_object(
+  'database', current_database(),
   'schema', n.nspname,
   'name', c.relname,
   'kind', c.relkind,

@@ -7,6 +7,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Table {
+    /// The database that it is in.
+    pub database: String,
     /// The schema it was found in.
     pub schema: String,
     /// Its name.

@@ -33,10 +33,13 @@ impl Answered {
 
     /// The stored rows in input order, decoded.
     pub(super) fn rows<M: ReadRow>(self) -> impl Iterator<Item = Result<Option<M>>> {
-        let Answered { rows, types, .. } = self;
+        let Answered { rows, types, report } = self;
         rows.into_iter().enumerate().map(move |(position, row)| match row {
             None => Ok(None),
-            Some(row) => decode(row.fields(), &types).map(Some).map_err(|error| error.of_row(position)),
+            // What was written is in all the same.
+            Some(row) => decode(row.fields(), &types)
+                .map(Some)
+                .map_err(|error: Error| error.of_row(position).with_report(report.clone())),
         })
     }
 }

@@ -146,9 +146,22 @@ impl<'a, M, V, A> Call<'a, M, V, A> {
         self
     }
 
+    /// All settings, for this call: in place of those of the [`BatchOperations`](crate::BatchOperations), and of what
+    /// was set on the call before.
+    pub fn config(mut self, config: BatchConfig) -> Self {
+        self.config = config;
+        self
+    }
+
     /// The most rows of a chunk, for this call: a [`BatchSize`] or a number.
     pub fn batch_size(mut self, size: impl Into<BatchSize>) -> Self {
         self.config.batch_size = size.into();
+        self
+    }
+
+    /// Whether chunks are cut by their rows' encoded bytes, whatever their size in rows, for this call.
+    pub fn optimize_for_size(mut self, optimize: bool) -> Self {
+        self.config.optimize_for_size = optimize;
         self
     }
 
@@ -207,7 +220,7 @@ impl<'a, M, V, A> Call<'a, M, V, A> {
         self
     }
 
-    /// Overrides [`BatchConfig::max_reject_percent`].
+    /// What share of the rows may be turned away, in percent, for this call.
     pub fn max_reject_percent(mut self, percent: u8) -> Self {
         self.config.max_reject_percent = Some(percent);
         self
@@ -222,6 +235,18 @@ impl<'a, M, V, A> Call<'a, M, V, A> {
     /// Can be looked at through `tracker` while it runs, and when it was dropped half-way.
     pub fn track(mut self, tracker: &Tracker) -> Self {
         self.tracker = Some(tracker.clone());
+        self
+    }
+
+    /// Whether this call is counted: see [`BatchOperations::metrics`](crate::BatchOperations::metrics).
+    pub fn collect_metrics(mut self, collect: bool) -> Self {
+        self.config.collect_metrics = collect;
+        self
+    }
+
+    /// Whether each chunk of this call that is in is logged, through `tracing` at level INFO.
+    pub fn log_progress(mut self, log: bool) -> Self {
+        self.config.log_progress = log;
         self
     }
 

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
 use crate::metrics::Meter;
 use crate::model::Model;
-use crate::observe::{self, ErrorObserver};
+use crate::observe::{self, Ending, ErrorObserver, Observation};
 use crate::plan::{self, Choice, Facts, Pairs};
 use crate::reject::{KeyColumn, KeyShape, Reject, RejectSink};
 use crate::report::Outcome;
@@ -36,6 +36,7 @@ pub(crate) struct Engine {
     pub(crate) pool: Pool,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) config: BatchConfig,
+    pub(crate) observer: ErrorObserver,
     pub(crate) meter: Arc<Meter>,
 }
 
@@ -101,37 +102,61 @@ impl Request<'_> {
         let table = self.model.display_name();
         let strategy = format!("{:?}", self.config.execution_strategy);
         let span = observe::call_span(self.verb.name(), &table, &strategy);
-        let result = self.run_unnamed().instrument(span.clone()).await;
+        let meter = self.config.collect_metrics.then(|| Arc::clone(&self.engine.meter));
+        let observation = Observation::new(span.clone(), meter);
+        let result = self.run_observed(observation).instrument(span.clone()).await;
         if let Err(error) = &result {
             observe::record_error(&span, error);
         }
         result.map_err(|error| error.in_table(table))
     }
 
-    async fn run_unnamed(mut self) -> Result<Answered> {
+    /// What the call needs to know before any row is encoded: the columns, and the table. `None` if there are no rows.
+    async fn prepare(&mut self, policy: &Policy) -> Result<Option<(Vec<usize>, Arc<Table>)>> {
         let columns = self.resolve()?;
-        let form = self.verb.form(self.asked);
-        let rejects = self.config.on_row_error == OnRowError::Reject;
-        let call = watch::Sender::new(());
-        let policy = Policy::new(&self.config, call.subscribe(), std::mem::take(&mut self.observer));
         if self.feed.is_empty() {
-            let (ledger, tracker) = (Ledger::new(form, &self.config, KeyShape::new(Vec::new())), self.tracker.as_ref());
-            let (report, rows) = Books::new(ledger, self.sink, false, tracker).close();
-            return Ok(Answered { report, rows, types: Arc::new([]) });
+            return Ok(None);
         }
-        let mut retries = Retries::new(&policy);
-        let table = loop {
+        let mut retries = Retries::new(policy);
+        loop {
             match policy.within_deadline(self.table()).await {
-                Ok(table) => break table,
+                Ok(table) => return Ok(Some((columns, table))),
                 Err(error) => retries.pause_after(error).await?,
             }
+        }
+    }
+
+    /// The end of a call that sends nothing: there are no rows, or an error came before them.
+    fn end_unsent(mut self, error: Option<Error>, started: Instant, observation: Observation) -> Result<Answered> {
+        let rest: Vec<usize> = (0..self.feed.count_rest()).collect();
+        let ledger = Ledger::new(self.verb.form(self.asked), &self.config, KeyShape::new(Vec::new()), started);
+        let books = Books::new(ledger, self.sink, observation, false, self.tracker.as_ref());
+        books.book(&rest, Outcome::NotAttempted);
+        let ending = if error.is_some() { Ending::Failed } else { Ending::Answered };
+        let (report, rows) = books.close(ending);
+        match error {
+            None => Ok(Answered { report, rows, types: Arc::new([]) }),
+            Some(error) => Err(error.with_report(report)),
+        }
+    }
+
+    async fn run_observed(mut self, observation: Observation) -> Result<Answered> {
+        let started = Instant::now();
+        let call = watch::Sender::new(());
+        let policy = Policy::new(&self.config, call.subscribe(), std::mem::take(&mut self.observer));
+        let (columns, table) = match self.prepare(&policy).await {
+            Ok(Some(prepared)) => prepared,
+            end => return self.end_unsent(end.err(), started, observation),
         };
+        tracing::Span::current().record("db.namespace", &table.database);
+        let form = self.verb.form(self.asked);
+        let rejects = self.config.on_row_error == OnRowError::Reject;
         let verb: Arc<dyn Verb> = Arc::from(self.verb);
         let style = strategy::style(&self.config, rejects);
         let target = Target { model: self.model, table: &table, columns: &columns };
         let layout = target.layout(&*verb);
-        let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key));
-        let books = Books::new(ledger, self.sink, self.config.log_progress, self.tracker.as_ref());
+        let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key), started);
+        let books = Books::new(ledger, self.sink, observation, self.config.log_progress, self.tracker.as_ref());
         let chunks = Chunks::new(self.feed, self.model, Arc::clone(&layout), style);
         let mut running = Running { chunks, books: Arc::clone(&books) };
         let types = read_types(self.model, &table);
@@ -171,11 +196,7 @@ impl Request<'_> {
         if result.is_err() {
             books.book(&running.chunks.rest(), Outcome::NotAttempted);
         }
-        let (report, rows) = books.close();
-        observe::record_report(&tracing::Span::current(), &report);
-        if self.config.collect_metrics {
-            self.engine.meter.add(&report, result.is_err());
-        }
+        let (report, rows) = books.close(if result.is_err() { Ending::Failed } else { Ending::Answered });
         match result {
             Ok(()) => Ok(Answered { report, rows, types }),
             Err(error) => {

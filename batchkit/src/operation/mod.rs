@@ -37,7 +37,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Filter;
 use crate::metrics::Metrics;
 use crate::model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, Unique};
-use crate::observe::ErrorObserver;
+use crate::observe::{ErrorContext, ErrorObserver};
 use crate::reject::RejectSink;
 use crate::retry::within;
 use crate::session::Within;
@@ -70,6 +70,7 @@ impl<M> std::fmt::Debug for BatchOperations<M> {
 pub struct BatchOperationsBuilder<M> {
     pool: Pool,
     config: BatchConfig,
+    observer: ErrorObserver,
     of: PhantomData<fn() -> M>,
 }
 
@@ -77,6 +78,12 @@ impl<M: BatchModel> BatchOperationsBuilder<M> {
     /// The settings of all calls.
     pub fn config(mut self, config: BatchConfig) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Is told of every error of a chunk, of all calls that have no [callback](Call::error_callback) of their own.
+    pub fn error_callback(mut self, callback: impl Fn(&Error, &ErrorContext) + Send + Sync + 'static) -> Self {
+        self.observer = ErrorObserver::new(callback);
         self
     }
 
@@ -92,6 +99,7 @@ impl<M: BatchModel> BatchOperationsBuilder<M> {
             pool: self.pool,
             catalog: Arc::new(Catalog::default()),
             config: self.config,
+            observer: self.observer,
             meter: Arc::default(),
         };
         Ok(BatchOperations { engine, of: PhantomData })
@@ -106,6 +114,7 @@ impl<M: BatchModel> BatchOperations<M> {
             pool,
             catalog: Arc::new(Catalog::default()),
             config: BatchConfig::default(),
+            observer: ErrorObserver::default(),
             meter: Arc::default(),
         };
         BatchOperations { engine, of: PhantomData }
@@ -113,7 +122,12 @@ impl<M: BatchModel> BatchOperations<M> {
 
     /// Operations over `pool`, to be configured.
     pub fn builder(pool: Pool) -> BatchOperationsBuilder<M> {
-        BatchOperationsBuilder { pool, config: BatchConfig::default(), of: PhantomData }
+        BatchOperationsBuilder {
+            pool,
+            config: BatchConfig::default(),
+            observer: ErrorObserver::default(),
+            of: PhantomData,
+        }
     }
 
     /// Compares the model with the table now: columns, types, nullability, and that each declared key has a
@@ -291,7 +305,10 @@ impl<M: BatchModel> BatchOperations<M> {
         read::count(&self.engine, within, filter, limit).await
     }
 
-    /// What was measured of the calls so far, of this value and its clones.
+    /// What was measured of the calls so far, of this value and its clones: of all that have ended, also with an
+    /// error, unless their [`collect_metrics`](crate::BatchConfig::collect_metrics) is off. A call that was dropped
+    /// half-way counts as [`dropped`](crate::BatchMetrics::dropped) once its last chunk has ended, with the rows that
+    /// it had taken from its input by then.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         self.engine.meter.read()
@@ -304,7 +321,7 @@ impl<M: BatchModel> BatchOperations<M> {
             verb,
             config: self.engine.config.clone(),
             within: None,
-            observer: ErrorObserver::default(),
+            observer: self.engine.observer.clone(),
             sink: RejectSink::default(),
             tracker: None,
             of: PhantomData,

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::policy::{Policy, within};
+use super::tries::Tries;
 use super::{Answer, Backoff, Stage, Works, classify};
 use crate::error::{Error, Result};
 use crate::observe::{self, ErrorContext};
@@ -40,13 +41,8 @@ pub(crate) struct Shared {
 /// Runs a chunk on connections of the pool until it is in, or there is no more to be done about it.
 pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
     let Shared { pool, works, policy } = shared;
-    let mut tries = Tries {
-        policy,
-        chunk,
-        pauses: Backoff::new(policy.retry_delay, fastrand::Rng::new()),
-        retries: 0,
-        tried_once: Vec::new(),
-    };
+    let mut tries = Tries::new(policy);
+    let listeners = Listeners { policy, chunk };
     let mut work = works.current();
     // The error of a row's making that the whole chunk met: from then on its bad rows are looked for.
     let mut first: Option<Error> = None;
@@ -57,41 +53,43 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
             None if policy.rejects && work.suspects.are_active() => Mode::Isolate(None),
             None => Mode::Whole,
         };
-        let span = observe::attempt_span(tries.retries + 1);
-        let tried = attempt(pool, &work, chunk, policy, mode).instrument(span.clone()).await;
+        let attempt = tries.retries() + 1;
+        let span = observe::attempt_span(attempt);
+        let tried = try_once(pool, &work, chunk, policy, mode).instrument(span.clone()).await;
         let Broken { error, stage, identity, answer } = match tried {
             Ok(answer) => break Ok(answer),
             Err(broken) => *broken,
         };
         observe::record_error(&span, &error);
         if !error.is_of_the_server() || (policy.is_abandoned() && stage == Stage::Connect) {
+            listeners.tell(&error, attempt, Answer::Stop);
             break Err(error);
         }
         // What a rival's row may have caused is its own row's fault the second time.
-        let snapshot = policy.is_snapshot && !tries.tried_once.contains(&Answer::AgainOnce);
+        let snapshot = policy.is_snapshot && !tries.had(Answer::AgainOnce);
         let mut decision = classify(error.failure(stage, snapshot));
         if let (true, Some(identity)) = (error.is_lost(), &identity) {
             // Also before COMMIT: the old backend may hold locks that the next try would wait for.
             match look_up(pool, identity, policy).await {
                 Fate::Committed if answer.is_some() => {
-                    tries.tell(&error, decision);
+                    listeners.tell(&error, attempt, decision);
                     break answer.ok_or(error);
                 }
                 Fate::RolledBack if decision == Answer::Resolve => decision = Answer::Fresh,
                 Fate::Undecided if decision == Answer::Resolve => {
-                    tries.tell(&error, Answer::Stop);
+                    listeners.tell(&error, attempt, Answer::Stop);
                     break Err(error.commit_unknown());
                 }
                 _ => {}
             }
         }
         if decision == Answer::FindBadRows && policy.rejects && first.is_none() {
-            tries.tell(&error, decision);
+            listeners.tell(&error, attempt, decision);
             first = Some(error);
             continue;
         }
         if decision == Answer::Halve && policy.is_divisible && chunk.rows.len() > 1 {
-            tries.tell(&error, decision);
+            listeners.tell(&error, attempt, decision);
             halve = true;
             break Err(error);
         }
@@ -99,9 +97,9 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
             // Every connection of the pool may reach the server that only reads now.
             pool.retain(|_, _| false);
         }
-        if !tries.may_go_on(&error, decision) {
-            break Err(error);
-        }
+        let pause = tries.again(decision);
+        listeners.tell(&error, attempt, if pause.is_some() { decision } else { Answer::Stop });
+        let Some(pause) = pause else { break Err(error) };
         if decision == Answer::ClearCaches {
             // Each of the pool's connections may have the stale statement.
             pool.manager().statement_caches.clear();
@@ -110,61 +108,27 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
                 Err(error) => break Err(error),
             };
         }
-        if !tries.pause().await {
-            break Err(error);
-        }
+        tokio::time::sleep(pause).await;
     };
-    Ran { result, retries: tries.retries, halve }
+    Ran { result, retries: tries.retries(), halve }
 }
 
-/// How often a chunk was tried, and whether it may be again.
-struct Tries<'a> {
+/// Who is told of a chunk's errors.
+struct Listeners<'a> {
     policy: &'a Policy,
     chunk: &'a Chunk,
-    pauses: Backoff,
-    retries: u32,
-    /// What is worth one more try is worth only one.
-    tried_once: Vec<Answer>,
 }
 
-impl Tries<'_> {
-    /// Whether the chunk is tried again after this error; whoever listens is told.
-    fn may_go_on(&mut self, error: &Error, decision: Answer) -> bool {
-        let once = matches!(decision, Answer::AgainOnce | Answer::FreshOnce | Answer::ClearCaches);
-        let again = match decision {
-            Answer::Again | Answer::Fresh => true,
-            _ if once && !self.tried_once.contains(&decision) => {
-                self.tried_once.push(decision);
-                true
-            }
-            _ => false,
-        };
-        let may = again && self.retries < self.policy.retry_count && self.policy.budget.take();
-        self.tell(error, if may { decision } else { Answer::Stop });
-        if may {
-            self.retries += 1;
-        }
-        may
-    }
-
-    /// Waits before the next try; `false` when it would begin behind the deadline.
-    async fn pause(&mut self) -> bool {
-        let pause = self.pauses.next().unwrap_or_default();
-        if self.policy.deadline.is_some_and(|deadline| Instant::now() + pause >= deadline) {
-            return false;
-        }
-        tokio::time::sleep(pause).await;
-        true
-    }
-
-    fn tell(&self, error: &Error, answer: Answer) {
+impl Listeners<'_> {
+    /// Tells of an error of this try, and what is done about it.
+    fn tell(&self, error: &Error, attempt: u32, answer: Answer) {
         let (chunk, rows) = (self.chunk.index, self.chunk.ranges());
-        self.policy.observer.tell(error, &ErrorContext { chunk, rows, attempt: self.retries + 1, answer });
+        self.policy.observer.tell(error, &ErrorContext { chunk, rows, attempt, answer });
     }
 }
 
 /// One try. When the deadline passes, its connection is given up, and the server is asked what became of it.
-async fn attempt(
+async fn try_once(
     pool: &Pool,
     work: &Arc<Work>,
     chunk: &Chunk,

@@ -1,8 +1,8 @@
 //! What is done about an error: the decision apart from the mechanism.
 //!
 //! [`classify`] is a pure function from what is known of a failure to one of a few answers; [`Backoff`] is an
-//! iterator of pauses; [`Budget`] caps the retries of a whole call. The loop that puts them together is in
-//! [`chunk`].
+//! iterator of pauses; [`Budget`] caps the retries of a whole call; [`tries`] puts these together. The loop around
+//! a chunk is in [`chunk`].
 
 mod backoff;
 mod budget;
@@ -10,6 +10,7 @@ mod chunk;
 mod classify;
 mod policy;
 mod read;
+mod tries;
 mod workers;
 mod works;
 

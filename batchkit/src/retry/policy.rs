@@ -58,9 +58,22 @@ impl Policy {
         }
     }
 
-    /// Whether the deadline has passed.
-    pub(crate) fn is_over(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    /// A policy without a deadline, for tests of the decision.
+    #[cfg(test)]
+    pub(super) fn of_tests(retry_count: u32, retry_delay: Duration) -> Self {
+        Policy {
+            retry_count,
+            retry_delay,
+            budget: Budget::new(retry_count),
+            deadline: None,
+            workers: Workers::new(1),
+            opening: crate::settings::DatabaseSettings::default().opening(),
+            is_snapshot: false,
+            rejects: false,
+            is_divisible: true,
+            call: watch::Sender::new(()).subscribe(),
+            observer: ErrorObserver::default(),
+        }
     }
 
     /// Whether the call was dropped.
