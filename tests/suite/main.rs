@@ -13,6 +13,7 @@ mod duplicates;
 mod errors;
 mod faults;
 mod keys;
+mod model;
 mod parallel;
 mod proxy;
 mod rejects;
