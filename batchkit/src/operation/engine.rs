@@ -556,6 +556,37 @@ impl Asking<'_, '_, '_> {
             let fields: Vec<usize> = key.iter().map(|&column| self.target.field(column)).collect();
             return Ok(plan::same_bytes(rows, &fields));
         }
+        match self.ask_until_answered(key, rows).await {
+            Err(error) if error.is_a_rows_fault() => {
+                let good = self.with_good_keys(key, rows).await?;
+                let pairs = self.ask_until_answered(key, &rows.subset(&good)).await?;
+                Ok(pairs.into_iter().map(|(row, first)| (good[row], good[first])).collect())
+            }
+            answer => answer,
+        }
+    }
+
+    /// The rows whose keys the server takes. The others equal none; they are refused when they are sent.
+    async fn with_good_keys(&mut self, key: &[usize], rows: &EncodedRows) -> Result<Vec<usize>> {
+        let mut good = Vec::new();
+        let mut parts = std::iter::once(0..rows.len()).collect::<Vec<_>>();
+        while let Some(part) = parts.pop() {
+            match self.ask_until_answered(key, &rows.slice(part.clone())).await {
+                Ok(_) => good.extend(part),
+                Err(error) if error.is_a_rows_fault() => {
+                    let half = part.start + part.len() / 2;
+                    parts.extend([half..part.end, part.start..half].into_iter().filter(|half| half.len() < part.len()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(good)
+    }
+
+    async fn ask_until_answered(&mut self, key: &[usize], rows: &EncodedRows) -> Result<Pairs> {
+        if rows.is_empty() {
+            return Ok(Pairs::new());
+        }
         let mut retries = Retries::new(self.policy);
         loop {
             match self.policy.within_deadline(self.ask(key, rows)).await {
