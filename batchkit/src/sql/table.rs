@@ -62,7 +62,8 @@ impl TableSql {
                 on_update: column.on_update,
             })
         });
-        let in_a_key = |name: &str| table.keys.iter().any(|key| key.columns.iter().flatten().any(|column| column == name));
+        let in_a_key =
+            |name: &str| table.keys.iter().any(|key| key.columns.iter().flatten().any(|column| column == name));
         let position = |name: &str| model.columns.iter().position(|column| column.name == name);
         TableSql {
             name: table_name(model),

@@ -69,7 +69,8 @@ fn in_order(case: &Case, before: &Table, unsent: &Unsent, plan: Plan, result: Re
         chunks = all.chunks(case.way.chunk).map(<[usize]>::to_vec).collect();
     }
     let mut table = before.clone();
-    let mut expected: Vec<_> = unsent.duplicate.iter().map(|is| if *is { Outcome::Duplicate } else { Outcome::NotAttempted }).collect();
+    let mut expected: Vec<_> =
+        unsent.duplicate.iter().map(|is| if *is { Outcome::Duplicate } else { Outcome::NotAttempted }).collect();
     let mut failed = None;
     for (number, chunk) in chunks.iter().enumerate() {
         let mut after = table.clone();
@@ -101,7 +102,10 @@ fn in_order(case: &Case, before: &Table, unsent: &Unsent, plan: Plan, result: Re
             assert_eq!((error.chunk(), &named), (Some(*number), *chunk), "{error}");
             let facts: Vec<_> = verdicts.iter().flat_map(|verdict| verdict.facts()).collect();
             let sqlstate = error.sqlstate().map(|state| state.code());
-            assert!(facts.iter().any(|fact| (fact.kind, fact.sqlstate) == (error.kind(), sqlstate)), "{error}: {facts:?}");
+            assert!(
+                facts.iter().any(|fact| (fact.kind, fact.sqlstate) == (error.kind(), sqlstate)),
+                "{error}: {facts:?}"
+            );
             error.report().unwrap()
         }
         _ => unreachable!("by the model {failed:?}; {result:?}"),
@@ -130,7 +134,8 @@ fn at_once(case: &Case, before: &Table, unsent: &Unsent, plan: &Plan, result: Re
         return;
     }
     let verdicts = before.clone().run(case.verb, &case.rows, plan.chunks.iter().flatten().copied());
-    let is_unsure = |verdict: &super::reference::Verdict| matches!(verdict, super::reference::Verdict::MissingOrRefused(_));
+    let is_unsure =
+        |verdict: &super::reference::Verdict| matches!(verdict, super::reference::Verdict::MissingOrRefused(_));
     if verdicts.iter().any(is_unsure) {
         return;
     }

@@ -62,8 +62,14 @@ fn note() -> impl Strategy<Value = Option<String>> {
 fn part() -> impl Strategy<Value = Part> {
     let kind = prop_oneof![12 => select(vec![None, Some(1), Some(2)]), 1 => Just(Some(9))];
     let size = prop_oneof![16 => 1..3i32, 1 => Just(0), 1 => Just(-1)];
-    (id(), code(), kind, size, note())
-        .prop_map(|(id, code, kind, size, note)| Part { id, code, kind, size, note, tag: 0 })
+    (id(), code(), kind, size, note()).prop_map(|(id, code, kind, size, note)| Part {
+        id,
+        code,
+        kind,
+        size,
+        note,
+        tag: 0,
+    })
 }
 
 fn way() -> impl Strategy<Value = Way> {

@@ -98,7 +98,11 @@ async fn assert_true_books(db: &Db, case: &Case, before: &Table, report: &Report
     let outcomes = report.outcomes().unwrap();
     assert_eq!((outcomes.len(), report.total()), (case.rows.len(), u64::try_from(case.rows.len()).unwrap()));
     for (outcome, count) in report.counts().iter() {
-        assert_eq!(outcomes.iter().filter(|is| **is == outcome).count(), usize::try_from(count).unwrap(), "{outcome:?}");
+        assert_eq!(
+            outcomes.iter().filter(|is| **is == outcome).count(),
+            usize::try_from(count).unwrap(),
+            "{outcome:?}"
+        );
     }
     let rejects: Vec<usize> = report.rejects().iter().map(|reject| reject.position).collect();
     assert_eq!(rejects, report.positions(Outcome::Rejected).collect::<Vec<_>>());
@@ -120,8 +124,9 @@ async fn check(db: &Db, operations: &BatchOperations<Part>, case: &Case) {
     };
     assert_true_books(db, case, &before, report).await;
     let unsent = Unsent::new(case.verb, &case.rows, case.way.duplicates);
-    let policy_refuses =
-        case.way.duplicates == DuplicatePolicy::Error && !matches!(case.verb, Verb::Delete { .. }) && !unsent.paired.is_empty();
+    let policy_refuses = case.way.duplicates == DuplicatePolicy::Error
+        && !matches!(case.verb, Verb::Delete { .. })
+        && !unsent.paired.is_empty();
     match case.way.on_row_error {
         // A row without a form ends an aborting call before rows are compared.
         OnRowError::Reject if policy_refuses => {

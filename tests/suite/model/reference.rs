@@ -98,7 +98,10 @@ impl Verb {
 
     /// The column by which stored rows are found.
     fn found_by_code(self) -> bool {
-        matches!(self, Verb::Upsert { by_code: true, .. } | Verb::Delete { by_code: true } | Verb::Get { by_code: true })
+        matches!(
+            self,
+            Verb::Upsert { by_code: true, .. } | Verb::Delete { by_code: true } | Verb::Get { by_code: true }
+        )
     }
 
     fn inserts(self) -> bool {
