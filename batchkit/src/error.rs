@@ -9,7 +9,7 @@ use std::ops::Range;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::report::Report;
-use crate::retry::{Failure, Stage};
+use crate::retry::{Answer, Failure, Stage, classify};
 use crate::wire::Fault;
 
 /// A `Result` with batchkit's [`Error`].
@@ -170,6 +170,11 @@ impl Error {
     /// and no retry will help.
     pub(crate) fn is_of_the_server(&self) -> bool {
         self.0.sqlstate.is_some() || matches!(self.kind(), ErrorKind::Connection | ErrorKind::Pool | ErrorKind::Timeout)
+    }
+
+    /// Whether the server refused it for what a row holds.
+    pub(crate) fn is_a_rows_fault(&self) -> bool {
+        self.0.sqlstate.is_some() && classify(self.failure(Stage::Work, false)) == Answer::FindBadRows
     }
 
     /// Whether what was known of the table and its statements may be out of date.

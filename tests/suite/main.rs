@@ -14,6 +14,7 @@ mod errors;
 mod faults;
 mod keys;
 mod metrics;
+mod model;
 mod parallel;
 mod proxy;
 mod rejects;

@@ -354,8 +354,12 @@ impl Target<'_> {
 
     /// The table's unique keys that the rows give wholly; the partial ones too.
     fn given_keys(&self) -> Vec<Vec<usize>> {
-        let columns = |key: &TableKey| key.columns.iter().map(|name| self.given(name.as_deref()?)).collect();
-        self.table.keys.iter().filter_map(columns).collect()
+        self.table.keys.iter().filter_map(|key| self.columns_of(key)).collect()
+    }
+
+    /// The columns of a unique key, if the rows give all of them.
+    fn columns_of(&self, key: &TableKey) -> Option<Vec<usize>> {
+        key.columns.iter().map(|name| self.given(name.as_deref()?)).collect()
     }
 
     /// The column called so, if the rows give it.
@@ -392,15 +396,27 @@ impl Target<'_> {
             carrier: self.columns_carrier(table_sql, columns),
         };
         let mut all = Vec::new();
+        let plain = |key: &&TableKey| key.predicate.is_none() && key.valid && !key.nulls_not_distinct;
+        // A key of which the rows give nothing is drawn by the server.
+        let is_given =
+            |key: &&TableKey| key.columns.iter().any(|name| name.as_deref().is_none_or(|n| self.given(n).is_some()));
+        let keys = self.table.keys.iter().filter(is_given);
+        let keys: Option<Vec<Vec<usize>>> = keys.map(|key| self.columns_of(key).filter(|_| plain(&key))).collect();
+        let keys = keys.filter(|_| self.table.rights.select);
         // A row may reference another one of its own chunk: only the server can tell.
         for key in self.table.foreign_keys.iter().filter(|key| key.visible && !key.to_itself) {
             let names: Vec<&str> = key.columns.iter().map(String::as_str).collect();
-            if let Some(columns) = positions(&names) {
-                let sql = sql::dangling(table_sql, &columns, &key.references, &key.referenced_columns);
-                all.push(suspect(&key.name, ErrorKind::ForeignKeyViolation, "23503", &columns, sql));
-            }
+            let Some(columns) = positions(&names) else { continue };
+            let Some(written) = verb.written(&columns, keys.as_deref()) else { continue };
+            let mut given = columns.clone();
+            given.extend(written.columns());
+            given.sort_unstable();
+            given.dedup();
+            let (to, referenced) = (key.references.as_str(), &key.referenced_columns[..]);
+            let reference = sql::Reference { columns: &columns, to, referenced };
+            let sql = sql::dangling(table_sql, &given, &reference, &written);
+            all.push(suspect(&key.name, ErrorKind::ForeignKeyViolation, "23503", &given, sql));
         }
-        let plain = |key: &&TableKey| key.predicate.is_none() && key.valid && !key.nulls_not_distinct;
         let mut all_keys = self.table.foreign_keys.iter().all(|key| !key.to_itself);
         for key in self.table.keys.iter().filter(|_| verb.plain_insert()) {
             let names: Option<Vec<&str>> = key.columns.iter().map(Option::as_deref).collect();
@@ -565,6 +581,37 @@ impl Asking<'_, '_, '_> {
         if key.iter().filter_map(|&c| table.column(model.columns[c].name)).all(plan::equal_bytes) {
             let fields: Vec<usize> = key.iter().map(|&column| self.target.field(column)).collect();
             return Ok(plan::same_bytes(rows, &fields));
+        }
+        match self.ask_until_answered(key, rows).await {
+            Err(error) if error.is_a_rows_fault() => {
+                let good = self.with_good_keys(key, rows).await?;
+                let pairs = self.ask_until_answered(key, &rows.subset(&good)).await?;
+                Ok(pairs.into_iter().map(|(row, first)| (good[row], good[first])).collect())
+            }
+            answer => answer,
+        }
+    }
+
+    /// The rows whose keys the server takes. The others equal none; they are refused when they are sent.
+    async fn with_good_keys(&mut self, key: &[usize], rows: &EncodedRows) -> Result<Vec<usize>> {
+        let mut good = Vec::new();
+        let mut parts = std::iter::once(0..rows.len()).collect::<Vec<_>>();
+        while let Some(part) = parts.pop() {
+            match self.ask_until_answered(key, &rows.slice(part.clone())).await {
+                Ok(_) => good.extend(part),
+                Err(error) if error.is_a_rows_fault() => {
+                    let half = part.start + part.len() / 2;
+                    parts.extend([half..part.end, part.start..half].into_iter().filter(|half| half.len() < part.len()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(good)
+    }
+
+    async fn ask_until_answered(&mut self, key: &[usize], rows: &EncodedRows) -> Result<Pairs> {
+        if rows.is_empty() {
+            return Ok(Pairs::new());
         }
         let mut retries = Retries::new(self.policy);
         loop {

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::model::{ColumnKind, Model};
 use crate::report::{Counts, Outcome};
 use crate::session::Reading;
-use crate::sql::{self, Form, OnConflict, Source, TableSql};
+use crate::sql::{self, Form, OnConflict, Source, TableSql, Written};
 
 /// The verb of [`BatchOperations::batch_insert`](crate::BatchOperations::batch_insert).
 #[derive(Debug)]
@@ -70,6 +70,10 @@ impl Verb for Insert {
 
     fn refuse(&self, model: &Model, table: &Table) -> Result<()> {
         refuse_incomplete(model, table, self.given)
+    }
+
+    fn written(&self, _columns: &[usize], keys: Option<&[Vec<usize>]>) -> Option<Written> {
+        if self.ignore { keys.map(|keys| Written::New(keys.to_vec())) } else { Some(Written::Always) }
     }
 
     fn ignores_conflicts(&self) -> bool {

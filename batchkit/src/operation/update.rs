@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{FieldNames, Fields, Model};
 use crate::report::{Counts, Outcome};
 use crate::session::Reading;
-use crate::sql::{self, Form, Source, TableSql};
+use crate::sql::{self, Form, Source, TableSql, Written};
 
 /// The verb of [`BatchOperations::batch_update`](crate::BatchOperations::batch_update).
 #[derive(Debug)]
@@ -85,6 +85,10 @@ impl Verb for Update {
 
     fn unique(&self) -> Option<Unique> {
         Some(Unique { columns: self.key.clone(), policy: None, refuses_null: false })
+    }
+
+    fn written(&self, columns: &[usize], _keys: Option<&[Vec<usize>]>) -> Option<Written> {
+        columns.iter().any(|column| self.set.contains(column)).then(|| Written::Known(self.key.clone()))
     }
 
     fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _single: bool, form: Form) -> String {

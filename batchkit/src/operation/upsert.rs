@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{FieldNames, Fields, Model};
 use crate::report::{Counts, Outcome};
 use crate::session::Reading;
-use crate::sql::{self, Form, Source, TableSql};
+use crate::sql::{self, Form, Source, TableSql, Written};
 
 /// The verb of [`BatchOperations::batch_upsert`](crate::BatchOperations::batch_upsert).
 #[derive(Debug)]
@@ -117,6 +117,16 @@ impl Verb for Upsert {
 
     fn inserts(&self) -> bool {
         true
+    }
+
+    fn written(&self, columns: &[usize], keys: Option<&[Vec<usize>]>) -> Option<Written> {
+        let sets = |column: &usize| self.set.contains(column) || self.target.contains(column);
+        if columns.iter().all(sets) {
+            return Some(Written::Always);
+        }
+        // Known rows keep the reference that they have.
+        let only_new = !columns.iter().any(|column| self.set.contains(column)) && keys.is_some();
+        only_new.then(|| Written::New(vec![self.target.clone()]))
     }
 
     fn refuse(&self, model: &Model, table: &Table) -> Result<()> {

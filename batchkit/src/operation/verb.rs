@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{FieldNames, Model, UniqueKey};
 use crate::report::Outcome;
 use crate::session::Reading;
-use crate::sql::{Form, Source, TableSql};
+use crate::sql::{Form, Source, TableSql, Written};
 
 /// A verb of one call. What a verb adds is its SQL and its answer; the way of the data is the engine's.
 pub(crate) trait Verb: Send + Sync {
@@ -39,6 +39,12 @@ pub(crate) trait Verb: Send + Sync {
     /// Whether it inserts.
     fn inserts(&self) -> bool {
         false
+    }
+
+    /// Which rows write these columns, which they give: the server checks only those. `None` if that cannot be told
+    /// beforehand, or none does. `keys` are the table's unique keys, if all of them can be compared.
+    fn written(&self, _columns: &[usize], _keys: Option<&[Vec<usize>]>) -> Option<Written> {
+        None
     }
 
     /// Whether a row whose key is taken is left out without an error.

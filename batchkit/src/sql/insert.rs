@@ -56,14 +56,28 @@ fn accounted(table: &TableSql, from: &str, given: &[usize], key: &[usize], confl
     let drawn: Vec<usize> = key.iter().copied().filter(|c| !given.contains(c)).collect();
     let draw = list(&drawn, "", |&c| format!(", {} AS c{c}", table.columns[c].default.as_deref().unwrap_or("NULL")));
     let all: Vec<usize> = given.iter().copied().chain(drawn.iter().copied()).collect();
-    let returned_key = list(key, ", ", |&c| format!("t.{} AS k{c}", table.columns[c].name));
+    // Where conflicts are ignored, one of several rows of a key is in: it has the stored row's other unique values
+    // too, and of rows that agree in all of these it is the first. A key that was drawn is of one row only.
+    let told_apart = !conflict.is_empty() && drawn.is_empty();
+    let unique: Vec<usize> = table.unique.iter().copied().filter(|c| given.contains(c)).collect();
+    let others: Vec<usize> = unique.iter().copied().filter(|c| told_apart && !key.contains(c)).collect();
+    let (numbered, first) = match told_apart {
+        true => {
+            let same = list(&unique, ", ", |c| format!("s.c{c}"));
+            (format!(", row_number() OVER (PARTITION BY {same} ORDER BY s.o) AS n"), " AND s.n = 1")
+        }
+        false => (String::new(), ""),
+    };
+    let returned_key = list(key.iter().chain(&others), ", ", |&c| format!("t.{} AS k{c}", table.columns[c].name));
     let returned = returned_columns(table, form, "t");
-    let matches = list(key, " AND ", |c| format!("d.k{c} = s.c{c}"));
+    let equal = list(key, " AND ", |c| format!("d.k{c} = s.c{c}"));
+    let alike = list(&others, "", |c| format!(" AND d.k{c} IS NOT DISTINCT FROM s.c{c}"));
+    let matches = format!("{equal}{alike}{first}");
     // A row that is not returned met a conflict if it may, else a trigger dropped it.
     let other = if conflict.is_empty() { letter(Outcome::Skipped) } else { unchanged_without_row() };
     let columns = answer_columns(table, form, "d");
     format!(
-        "WITH s AS MATERIALIZED (SELECT s.*{draw} FROM {from}), \
+        "WITH s AS MATERIALIZED (SELECT s.*{draw}{numbered} FROM {from}), \
          d AS (INSERT INTO {} SELECT {} FROM s ORDER BY s.o{conflict} RETURNING true AS w, {returned_key}{returned}) \
          SELECT s.o, CASE WHEN d.w THEN {} ELSE {} END{columns} FROM s LEFT JOIN d ON {matches}",
         into(table, &all),

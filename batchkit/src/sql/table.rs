@@ -17,6 +17,8 @@ pub(crate) struct TableSql {
     pub(crate) columns: Vec<ColumnSql>,
     /// The columns of the table's row type in order: which of the model's it is, if any.
     pub(crate) row_type: Vec<Option<usize>>,
+    /// The model's columns that are in a unique key of the table.
+    pub(crate) unique: Vec<usize>,
     /// Whether `xmax` cannot be asked for: partitioned tables and views.
     pub(crate) hides_xmax: bool,
     /// Whether a trigger may change a row before it is inserted.
@@ -60,10 +62,13 @@ impl TableSql {
                 on_update: column.on_update,
             })
         });
+        let in_a_key =
+            |name: &str| table.keys.iter().any(|key| key.columns.iter().flatten().any(|column| column == name));
         let position = |name: &str| model.columns.iter().position(|column| column.name == name);
         TableSql {
             name: table_name(model),
             columns: columns.collect(),
+            unique: (0..model.columns.len()).filter(|&column| in_a_key(model.columns[column].name)).collect(),
             row_type: table.columns.iter().map(|column| position(&column.name)).collect(),
             hides_xmax: matches!(table.kind, RelationKind::Partitioned | RelationKind::View),
             triggered: table.triggers_before_insert(),
@@ -104,6 +109,7 @@ impl TableSql {
         Ok(TableSql {
             name: table_name(model),
             columns: columns.collect::<Result<_>>()?,
+            unique: (0..model.columns.len()).filter(|c| model.keys().any(|key| key.columns.contains(c))).collect(),
             row_type: (0..model.columns.len()).map(Some).collect(),
             hides_xmax: false,
             triggered: false,
