@@ -5,7 +5,7 @@ use quote::quote;
 
 use super::names::{self, key_type};
 use super::private::Private;
-use super::{description, new, read, write};
+use super::{column, description, new, read, write};
 use crate::ast::{Struct, primary_key, unique_keys};
 
 pub(super) fn tokens(model: &Struct<'_>) -> TokenStream {
@@ -17,6 +17,8 @@ pub(super) fn tokens(model: &Struct<'_>) -> TokenStream {
     let batch_model = batch_model(model, &description, primary.as_ref(), [&fields, &keys], &private);
     let write = write::model(model, &columns, primary.is_some(), &private);
     let read = model.is_read().then(|| read::tokens(model, &private));
+    let lifetimes: Vec<_> = model.input.generics.lifetimes().map(|lifetime| &lifetime.lifetime).collect();
+    let habits = columns.iter().filter_map(|column| column::habit(column.field, &lifetimes, &private));
     let new = new::Form::of(model, &columns, primary.as_ref());
     let new_definition = new.as_ref().map(new::Form::definition);
     let new_write = new.as_ref().map(|new| new.implementations(&private));
@@ -33,6 +35,7 @@ pub(super) fn tokens(model: &Struct<'_>) -> TokenStream {
             #write
             #read
             #new_write
+            #(#habits)*
         };
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Engine {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) config: BatchConfig,
     pub(crate) meter: Arc<Meter>,
+    /// Whether reads find rows that are marked as deleted.
+    pub(crate) with_deleted: bool,
 }
 
 impl Engine {
@@ -120,7 +122,7 @@ impl Request<'_> {
         };
         let verb: Arc<dyn Verb> = Arc::from(self.verb);
         let style = strategy::style(&self.config, rejects);
-        let target = Target { model: self.model, table: &table, columns: &columns };
+        let target = Target { model: self.model, table: &table, columns: &columns, rejects };
         let layout = target.layout(&*verb);
         let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key));
         let books = Books::new(ledger, self.sink, self.config.log_progress, self.tracker.as_ref());
@@ -143,7 +145,7 @@ impl Request<'_> {
             let mut runner = match self.within {
                 None => {
                     let (engine, transport) = (self.engine.clone(), self.config.transport);
-                    let renewal = Renewal { engine, model: self.model, layout, verb, transport, form };
+                    let renewal = Renewal { engine, model: self.model, layout, verb, transport, form, rejects };
                     let works = Works::new(work, Box::new(renewal));
                     let shared = Arc::new(Shared { pool, works, policy });
                     Runner::Pool(InPool { shared, books: Arc::clone(&books), fallback })
@@ -212,6 +214,7 @@ impl Request<'_> {
             gives_columns: !columns.is_empty(),
             matchable: self.verb.matchable(self.model, &declared),
             triggered: declared.triggered,
+            fills_in: self.verb.inserts() && declared.filled_in(&columns).next().is_some(),
             narrow: is_narrow(&declared, &columns),
             form,
         };
@@ -224,7 +227,8 @@ impl Request<'_> {
         let columns = self.resolve()?;
         let form = self.verb.form(self.asked);
         let table = self.table().await?;
-        let target = Target { model: self.model, table: &table, columns: &columns };
+        let rejects = self.config.on_row_error == OnRowError::Reject;
+        let target = Target { model: self.model, table: &table, columns: &columns, rejects };
         let (work, choice) = target.work(&*self.verb, self.config.transport, form)?;
         Ok(Explanation { transport: choice.transport, reason: choice.reason, sql: work.sql })
     }
@@ -248,6 +252,8 @@ struct Target<'t> {
     model: &'static Model,
     table: &'t Table,
     columns: &'t [usize],
+    /// Whether bad rows are turned away.
+    rejects: bool,
 }
 
 impl Target<'_> {
@@ -287,6 +293,7 @@ impl Target<'_> {
             gives_columns: !self.columns.is_empty(),
             matchable: verb.matchable(self.model, &table_sql),
             triggered: table_sql.triggered,
+            fills_in: verb.inserts() && table_sql.filled_in(self.columns).next().is_some(),
             narrow: is_narrow(&table_sql, self.columns),
             form,
         };
@@ -303,6 +310,7 @@ impl Target<'_> {
                 unanswered: verb.unanswered(),
                 suspects: self.suspects(verb, &table_sql),
                 writes: verb.writes(),
+                turns_away: self.rejects,
             },
             choice,
         ))
@@ -466,6 +474,7 @@ struct Renewal {
     verb: Arc<dyn Verb>,
     transport: Transport,
     form: Form,
+    rejects: bool,
 }
 
 #[async_trait]
@@ -474,7 +483,8 @@ impl Renew for Renewal {
         self.engine.forget();
         let table = self.engine.table(self.model, None).await?;
         self.verb.refuse(self.model, &table)?;
-        let target = Target { model: self.model, table: &table, columns: &self.layout.columns };
+        let (columns, rejects) = (&*self.layout.columns, self.rejects);
+        let target = Target { model: self.model, table: &table, columns, rejects };
         let layout = target.layout(&*self.verb);
         // An enum that was made anew has another number and the same labels.
         let name = |ty: &ColumnType| ty.ty().name().to_owned();
