@@ -163,7 +163,8 @@ impl<'a> Field<'a> {
 
     /// Whether the `new` form has the field: the server fills in the others.
     pub(crate) fn is_new(&self) -> bool {
-        self.attrs.auto.is_none() && self.attrs.computed.is_none()
+        let FieldAttrs { auto, computed, version, soft_delete, on_insert, .. } = &self.attrs;
+        on_insert.is_none() && [auto, computed, version, soft_delete].iter().all(|attr| attr.is_none())
     }
 }
 

@@ -10,7 +10,8 @@ pub trait RepositoryBackend<E>: Send + Sync {
     /// Stores new rows; the stored entities in input order.
     async fn add(&self, request: AddRequest<'_, E>) -> Result<Vec<E>>;
 
-    /// Updates stored rows; how many were found.
+    /// Updates stored rows; how many were found. Rows that give another version than the stored one are an error
+    /// of [`ErrorKind::Stale`](batchkit::ErrorKind::Stale).
     async fn update(&self, request: UpdateRequest<'_, E>) -> Result<u64>;
 
     /// Stores new rows and updates known ones.
@@ -19,7 +20,7 @@ pub trait RepositoryBackend<E>: Send + Sync {
     /// Reads entities by key: one slot per key, in the order of the keys.
     async fn get(&self, request: GetRequest<'_, E>) -> Result<Vec<Option<E>>>;
 
-    /// Removes stored rows by key; how many there were.
+    /// Removes stored rows by key, or marks them where the model has a `soft_delete`; how many there were.
     async fn remove(&self, request: RemoveRequest<'_, E>) -> Result<u64>;
 
     /// Reads the entities that fulfil a filter, in the order of the key.
@@ -71,6 +72,8 @@ pub struct UpsertRequest<'a, E> {
 pub struct GetRequest<'a, E> {
     /// The keys.
     pub keys: Keys<'a, E>,
+    /// Whether entities that are marked as deleted are seen.
+    pub with_deleted: bool,
     /// The caller's transaction, if it is to happen there.
     pub within: Option<Within<'a>>,
 }
@@ -80,6 +83,8 @@ pub struct GetRequest<'a, E> {
 pub struct RemoveRequest<'a, E> {
     /// The keys.
     pub keys: Keys<'a, E>,
+    /// Whether they are deleted for real where the model has a `soft_delete`, be they marked or not.
+    pub hard: bool,
     /// The caller's transaction, if it is to happen there.
     pub within: Option<Within<'a>>,
 }
@@ -91,6 +96,8 @@ pub struct ListRequest<'a, E> {
     pub filter: Filter<E>,
     /// The most entities to read.
     pub limit: Option<u64>,
+    /// Whether entities that are marked as deleted are seen.
+    pub with_deleted: bool,
     /// The caller's transaction, if it is to happen there.
     pub within: Option<Within<'a>>,
 }
@@ -102,6 +109,8 @@ pub struct CountRequest<'a, E> {
     pub filter: Filter<E>,
     /// The number to stop counting at.
     pub limit: Option<u64>,
+    /// Whether entities that are marked as deleted are seen.
+    pub with_deleted: bool,
     /// The caller's transaction, if it is to happen there.
     pub within: Option<Within<'a>>,
 }

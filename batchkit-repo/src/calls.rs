@@ -63,6 +63,29 @@ calls! {
     Count: CountRequest => count -> u64;
 }
 
+/// Reads that leave out what is marked as deleted, unless they are told otherwise.
+macro_rules! with_deleted {
+    ($($name:ident)*) => {$(
+        impl<E> $name<'_, E> {
+            /// Sees also entities that are marked as deleted: `#[batch(soft_delete)]`.
+            pub fn with_deleted(mut self) -> Self {
+                self.request.with_deleted = true;
+                self
+            }
+        }
+    )*};
+}
+
+with_deleted! { GetAligned List Count }
+
+impl<E> Remove<'_, E> {
+    /// Removes entities for real also where the model has a `soft_delete`, be they marked or not.
+    pub fn hard(mut self) -> Self {
+        self.request.hard = true;
+        self
+    }
+}
+
 impl<E> Update<'_, E> {
     /// Sets these fields only: `(f.price, f.tags)` or `["price"]`.
     pub fn fields(mut self, fields: impl Fields<E>) -> Self {
@@ -106,6 +129,11 @@ impl<'a, E> Get<'a, E> {
     /// One slot per key: `None` where none was found.
     pub fn aligned(self) -> GetAligned<'a, E> {
         self.0
+    }
+
+    /// Sees also entities that are marked as deleted: `#[batch(soft_delete)]`.
+    pub fn with_deleted(self) -> Self {
+        Get(self.0.with_deleted())
     }
 
     /// Happens inside of the caller's transaction.

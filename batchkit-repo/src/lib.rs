@@ -7,6 +7,7 @@
 
 mod backend;
 mod calls;
+mod one;
 mod postgres;
 mod repository;
 
@@ -14,5 +15,6 @@ pub use backend::{
     AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest,
 };
 pub use calls::{Add, Count, Get, GetAligned, List, Remove, Update, Upsert};
+pub use one::{Exists, GetOne};
 pub use postgres::PostgresBackend;
 pub use repository::{Repository, RepositoryBuilder};

@@ -19,6 +19,11 @@ impl<E: BatchModel> PostgresBackend<E> {
     pub fn new(operations: BatchOperations<E>) -> Self {
         PostgresBackend { operations }
     }
+
+    /// The operations to read with.
+    fn reads(&self, with_deleted: bool) -> BatchOperations<E> {
+        if with_deleted { self.operations.with_deleted() } else { self.operations.clone() }
+    }
 }
 
 /// Runs the call inside of the caller's transaction, if there is one.
@@ -64,18 +69,22 @@ impl<E: ReadRow + 'static> RepositoryBackend<E> for PostgresBackend<E> {
     }
 
     async fn get(&self, request: GetRequest<'_, E>) -> Result<Vec<Option<E>>> {
-        within!(self.operations.get_keys(request.keys).aligned(), request.within).await
+        within!(self.reads(request.with_deleted).get_keys(request.keys).aligned(), request.within).await
     }
 
     async fn remove(&self, request: RemoveRequest<'_, E>) -> Result<u64> {
-        within!(self.operations.delete_keys(request.keys), request.within).await
+        let mut call = self.operations.delete_keys(request.keys);
+        if request.hard {
+            call = call.hard();
+        }
+        within!(call, request.within).await
     }
 
     async fn list(&self, request: ListRequest<'_, E>) -> Result<Vec<E>> {
-        self.operations.list(request.filter, request.limit, request.within).await
+        self.reads(request.with_deleted).list(request.filter, request.limit, request.within).await
     }
 
     async fn count(&self, request: CountRequest<'_, E>) -> Result<u64> {
-        self.operations.count(request.filter, request.limit, request.within).await
+        self.reads(request.with_deleted).count(request.filter, request.limit, request.within).await
     }
 }

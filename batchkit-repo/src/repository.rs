@@ -13,6 +13,7 @@ use crate::backend::{
     AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest,
 };
 use crate::calls::{Add, Count, Get, GetAligned, List, Remove, Update, Upsert};
+use crate::one::{Exists, GetOne};
 use crate::postgres::PostgresBackend;
 
 /// The stored entities of type `E`. Cheap to clone.
@@ -100,7 +101,9 @@ impl<E: BatchModel + 'static> Repository<E> {
         Add { backend: Arc::clone(&self.backend), request: AddRequest { rows: Rows::insertable(rows), within: None } }
     }
 
-    /// Updates stored rows by key from whole entities or patches. Answers how many were found.
+    /// Updates stored rows by key from whole entities or patches. Answers how many were found. Where the model has a
+    /// `version`, rows that were changed since they were read are not overwritten: the call is an error of
+    /// [`ErrorKind::Stale`](batchkit::ErrorKind::Stale) that names them.
     pub fn batch_update<'a, I>(&self, rows: I) -> Update<'a, E>
     where
         I: IntoIterator<IntoIter: Send + 'a, Item: PatchRow<E> + Send + 'a>,
@@ -126,49 +129,47 @@ impl<E: BatchModel + 'static> Repository<E> {
     where
         I: IntoIterator<IntoIter: Send + 'a, Item: KeyFor<E::Key> + Send + 'a>,
     {
-        let request = GetRequest { keys: Keys::primary(keys), within: None };
+        let request = GetRequest { keys: Keys::primary(keys), with_deleted: false, within: None };
         Get(GetAligned { backend: Arc::clone(&self.backend), request })
     }
 
-    /// Removes stored entities by key. Answers how many there were.
+    /// Removes stored entities by key. Answers how many there were. Where the model has a `soft_delete` they are
+    /// marked, and no longer seen; `.hard()` removes them for real.
     pub fn batch_remove<'a, I>(&self, keys: I) -> Remove<'a, E>
     where
         I: IntoIterator<IntoIter: Send + 'a, Item: KeyFor<E::Key> + Send + 'a>,
     {
         Remove {
             backend: Arc::clone(&self.backend),
-            request: RemoveRequest { keys: Keys::primary(keys), within: None },
+            request: RemoveRequest { keys: Keys::primary(keys), hard: false, within: None },
         }
     }
 
     /// Reads the entities that fulfil a filter, in the order of the key, `limit` of them at the most.
     pub fn list<'a>(&self, filter: Filter<E>, limit: impl Into<Option<u64>>) -> List<'a, E> {
-        List { backend: Arc::clone(&self.backend), request: ListRequest { filter, limit: limit.into(), within: None } }
+        let request = ListRequest { filter, limit: limit.into(), with_deleted: false, within: None };
+        List { backend: Arc::clone(&self.backend), request }
     }
 
     /// How many entities fulfil a filter.
     pub fn count<'a>(&self, filter: Filter<E>) -> Count<'a, E> {
-        Count { backend: Arc::clone(&self.backend), request: CountRequest { filter, limit: None, within: None } }
+        let request = CountRequest { filter, limit: None, with_deleted: false, within: None };
+        Count { backend: Arc::clone(&self.backend), request }
     }
 
     /// Whether an entity fulfils a filter; looks no further than the first.
-    ///
-    /// # Errors
-    /// Those of the backend.
-    pub async fn exists(&self, filter: Filter<E>) -> Result<bool> {
-        Ok(self.backend.count(CountRequest { filter, limit: Some(1), within: None }).await? > 0)
+    pub fn exists<'a>(&self, filter: Filter<E>) -> Exists<'a, E> {
+        let request = CountRequest { filter, limit: Some(1), with_deleted: false, within: None };
+        Exists(Count { backend: Arc::clone(&self.backend), request })
     }
 
     /// Reads one entity by key.
-    ///
-    /// # Errors
-    /// Those of the backend.
-    pub async fn get<K>(&self, key: K) -> Result<Option<E>>
+    pub fn get<'a, K>(&self, key: K) -> GetOne<'a, E>
     where
-        K: KeyFor<E::Key> + Send,
+        K: KeyFor<E::Key> + Send + 'a,
     {
-        let found = self.backend.get(GetRequest { keys: Keys::primary([key]), within: None }).await?;
-        Ok(found.into_iter().next().flatten())
+        let request = GetRequest { keys: Keys::primary([key]), with_deleted: false, within: None };
+        GetOne(GetAligned { backend: Arc::clone(&self.backend), request })
     }
 
     /// Stores one new row. Answers the stored entity; `None` where a trigger of the table dropped it.
@@ -204,6 +205,6 @@ impl<E: BatchModel + 'static> Repository<E> {
     where
         K: KeyFor<E::Key> + Send,
     {
-        Ok(self.backend.remove(RemoveRequest { keys: Keys::primary([key]), within: None }).await? > 0)
+        Ok(self.backend.remove(RemoveRequest { keys: Keys::primary([key]), hard: false, within: None }).await? > 0)
     }
 }

@@ -10,6 +10,7 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::report::Report;
 use crate::retry::{Answer, Failure, Stage, classify};
+use crate::source::ranges;
 use crate::wire::Fault;
 
 /// A `Result` with batchkit's [`Error`].
@@ -43,6 +44,9 @@ pub enum ErrorKind {
     PostProcess,
     /// Rows of one input with the same key, under [`DuplicatePolicy::Error`](crate::DuplicatePolicy::Error).
     DuplicateKey,
+    /// Rows whose key is stored with another version than the one that they give: someone else has changed them since
+    /// they were read. They were not overwritten. [`Error::rows`] has exactly these.
+    Stale,
     /// A unique or primary key was broken (SQLSTATE 23505).
     UniqueViolation,
     /// A foreign key was broken (23503).
@@ -195,6 +199,21 @@ impl Error {
         let what = inner.what.clone();
         let (column, rows) = (inner.column.clone(), inner.rows.clone());
         Error(Box::new(Inner { kind: inner.kind, what, column, rows, ..Inner::default() }))
+    }
+
+    /// Rows that were changed since they were read.
+    pub(crate) fn stale() -> Self {
+        Error::new(ErrorKind::Stale, "the stored row has another version: it was changed since it was read")
+    }
+
+    /// The same error with the input positions of its rows; `positions` are those of the chunk's rows, in order.
+    pub(crate) fn at(mut self, positions: &[usize]) -> Self {
+        if self.kind() == ErrorKind::Stale {
+            let rows = std::mem::take(&mut self.0.rows);
+            let rows: Vec<usize> = rows.into_iter().flatten().filter_map(|row| positions.get(row).copied()).collect();
+            self.0.rows = ranges(&rows);
+        }
+        self
     }
 
     /// The call's deadline has passed.

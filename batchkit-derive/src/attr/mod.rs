@@ -21,6 +21,7 @@ pub(crate) struct ContainerAttrs {
     pub(crate) new_derive: Option<(Ident, Vec<Path>)>,
     pub(crate) write_only: Option<Ident>,
     pub(crate) model: Option<Path>,
+    pub(crate) ignore_version: Option<Ident>,
     pub(crate) krate: Option<Path>,
     /// Whether all entries could be read. What is missing otherwise may be what could not be read.
     pub(crate) legible: bool,
@@ -32,6 +33,9 @@ pub(crate) struct FieldAttrs {
     pub(crate) unique: Vec<UniqueAttr>,
     pub(crate) auto: Option<Ident>,
     pub(crate) computed: Option<Ident>,
+    pub(crate) version: Option<Ident>,
+    pub(crate) soft_delete: Option<Ident>,
+    pub(crate) on_insert: Option<LitStr>,
     pub(crate) on_update: Option<LitStr>,
     pub(crate) rename: Option<LitStr>,
     pub(crate) skip: Option<Ident>,
@@ -60,6 +64,7 @@ impl ContainerAttrs {
             new_derive: None,
             write_only: None,
             model: None,
+            ignore_version: None,
             krate: None,
             legible,
         };
@@ -76,6 +81,7 @@ impl ContainerAttrs {
                 }
                 names::WRITE_ONLY => entry.once(&mut attrs.write_only, Entry::flag, errors),
                 names::MODEL => entry.once(&mut attrs.model, Entry::quoted, errors),
+                names::IGNORE_VERSION => entry.once(&mut attrs.ignore_version, Entry::flag, errors),
                 names::CRATE => entry.once(&mut attrs.krate, Entry::quoted, errors),
                 // `entries` lets through what the place knows, and these are all.
                 _ => {}
@@ -93,6 +99,9 @@ impl FieldAttrs {
             unique: Vec::new(),
             auto: None,
             computed: None,
+            version: None,
+            soft_delete: None,
+            on_insert: None,
             on_update: None,
             rename: None,
             skip: None,
@@ -112,6 +121,9 @@ impl FieldAttrs {
                 },
                 names::AUTO => entry.once(&mut attrs.auto, Entry::flag, errors),
                 names::COMPUTED => entry.once(&mut attrs.computed, Entry::flag, errors),
+                names::VERSION => entry.once(&mut attrs.version, Entry::flag, errors),
+                names::SOFT_DELETE => entry.once(&mut attrs.soft_delete, Entry::flag, errors),
+                names::ON_INSERT => entry.once(&mut attrs.on_insert, Entry::text, errors),
                 names::ON_UPDATE => entry.once(&mut attrs.on_update, Entry::text, errors),
                 names::RENAME => entry.once(&mut attrs.rename, Entry::text, errors),
                 names::SKIP => entry.once(&mut attrs.skip, Entry::flag, errors),

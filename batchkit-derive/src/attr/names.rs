@@ -19,12 +19,14 @@ pub(crate) const CRATE: &str = "crate";
 pub(crate) const FIELD: &str = "field";
 pub(crate) const HAS_MANY: &str = "has_many";
 pub(crate) const HAS_ONE: &str = "has_one";
+pub(crate) const IGNORE_VERSION: &str = "ignore_version";
 pub(crate) const JSON: &str = "json";
 pub(crate) const KEY: &str = "key";
 pub(crate) const MANY_TO_MANY: &str = "many_to_many";
 pub(crate) const MODEL: &str = "model";
 pub(crate) const NEW: &str = "new";
 pub(crate) const NEW_DERIVE: &str = "new_derive";
+pub(crate) const ON_INSERT: &str = "on_insert";
 pub(crate) const ON_UPDATE: &str = "on_update";
 pub(crate) const ORDER: &str = "order";
 pub(crate) const PARENT: &str = "parent";
@@ -34,10 +36,12 @@ pub(crate) const RENAME: &str = "rename";
 pub(crate) const RENAME_ALL: &str = "rename_all";
 pub(crate) const SCHEMA: &str = "schema";
 pub(crate) const SKIP: &str = "skip";
+pub(crate) const SOFT_DELETE: &str = "soft_delete";
 pub(crate) const TABLE: &str = "table";
 pub(crate) const TARGET_KEY: &str = "target_key";
 pub(crate) const THROUGH: &str = "through";
 pub(crate) const UNIQUE: &str = "unique";
+pub(crate) const VERSION: &str = "version";
 pub(crate) const WRITE_ONLY: &str = "write_only";
 
 /// One attribute: its name, how it is written, and the places that it belongs to.
@@ -52,11 +56,15 @@ const ALL: &[Known] = &[
     Known(NEW_DERIVE, "new_derive(Debug, Clone)", &[Model]),
     Known(WRITE_ONLY, "write_only", &[Model]),
     Known(MODEL, "model = \"Product\"", &[Patch]),
+    Known(IGNORE_VERSION, "ignore_version", &[Patch]),
     Known(CRATE, "crate = \"batchkit\"", &[Model, Patch]),
     Known(KEY, "key", &[ModelField]),
     Known(UNIQUE, "unique`, `unique = \"group\"` or `unique(\"group\", \"other\")", &[ModelField]),
     Known(AUTO, "auto", &[ModelField]),
     Known(COMPUTED, "computed", &[ModelField]),
+    Known(VERSION, "version", &[ModelField]),
+    Known(SOFT_DELETE, "soft_delete", &[ModelField]),
+    Known(ON_INSERT, "on_insert = \"gen_random_uuid()\"", &[ModelField]),
     Known(ON_UPDATE, "on_update = \"now()\"", &[ModelField]),
     Known(RENAME, "rename = \"column\"", &[ModelField]),
     Known(FIELD, "field = \"price\"", &[PatchField]),

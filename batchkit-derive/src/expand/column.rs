@@ -5,11 +5,13 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
+use syn::Lifetime;
 use syn::spanned::Spanned;
 
 use super::private::Private;
 use super::site;
 use crate::ast::{Field, Storage, Struct};
+use crate::types::erased;
 
 /// The three functions of a `Column`.
 pub(super) struct Functions {
@@ -66,6 +68,17 @@ pub(super) fn get(model: &Struct<'_>, field: &Field<'_>, private: &Private<'_>) 
             let value = value(field, true, private);
             quote_spanned!(site=> #value::get(__row)?)
         }
+    }
+}
+
+/// The check that the field's type can be a version, or a mark of deletion, where it is one.
+pub(super) fn habit(field: &Field<'_>, lifetimes: &[&Lifetime], private: &Private<'_>) -> Option<TokenStream> {
+    let (ty, site) = (erased(&field.ty, lifetimes), site(&field.ty));
+    let private = private.at(site);
+    match (&field.attrs.version, &field.attrs.soft_delete) {
+        (Some(_), _) => Some(quote_spanned!(site=> const _: () = #private::check_version::<#ty>();)),
+        (None, Some(_)) => Some(quote_spanned!(site=> const _: () = #private::check_soft_delete::<#ty>();)),
+        (None, None) => None,
     }
 }
 

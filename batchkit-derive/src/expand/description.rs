@@ -42,16 +42,24 @@ pub(super) fn tokens(
 fn column(column: &Column<'_>, is_read: bool, private: &Private<'_>) -> TokenStream {
     let field = column.field;
     let (name, column, rust_type) = (&field.name, &field.column, types::text(&field.original.ty));
-    let kind = match (&field.attrs.auto, &field.attrs.computed) {
+    let attrs = &field.attrs;
+    let kind = match (&attrs.auto, &attrs.computed) {
+        _ if attrs.version.is_some() || attrs.soft_delete.is_some() => quote!(Auto),
         (Some(_), _) => quote!(Auto),
         (None, Some(_)) => quote!(Computed),
         (None, None) => quote!(Plain),
+    };
+    let role = match (&attrs.version, &attrs.soft_delete) {
+        (Some(_), _) => quote!(Version),
+        (None, Some(_)) => quote!(SoftDelete),
+        (None, None) => quote!(Data),
     };
     let encoding = match field.storage() {
         Storage::Plain => quote!(Plain),
         Storage::Json => quote!(Json),
         Storage::As(_) => quote!(Converted),
     };
+    let on_insert = option(field.attrs.on_insert.as_ref());
     let (on_update, pg_type) = (option(field.attrs.on_update.as_ref()), option(field.attrs.pg_type.as_ref()));
     let Functions { writes, reads, nullable } = functions(field, is_read, private);
     let writes = option(field.is_written().then_some(writes));
@@ -61,6 +69,8 @@ fn column(column: &Column<'_>, is_read: bool, private: &Private<'_>) -> TokenStr
             field: #name,
             name: #column,
             kind: #private::ColumnKind::#kind,
+            role: #private::ColumnRole::#role,
+            on_insert: #on_insert,
             on_update: #on_update,
             pg_type: #pg_type,
             rust_type: #rust_type,

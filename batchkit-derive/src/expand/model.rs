@@ -5,7 +5,7 @@ use quote::quote;
 
 use super::names::{self, key_type};
 use super::private::Private;
-use super::{description, new, read, relation, write};
+use super::{column, description, new, read, relation, write};
 use crate::ast::{Struct, primary_key, unique_keys};
 
 pub(super) fn tokens(model: &Struct<'_>) -> TokenStream {
@@ -19,6 +19,8 @@ pub(super) fn tokens(model: &Struct<'_>) -> TokenStream {
     let batch_model = batch_model(model, &description, primary.as_ref(), &names, &private);
     let write = write::model(model, &columns, primary.is_some(), &private);
     let read = model.is_read().then(|| read::tokens(model, &private));
+    let lifetimes: Vec<_> = model.input.generics.lifetimes().map(|lifetime| &lifetime.lifetime).collect();
+    let habits = columns.iter().filter_map(|column| column::habit(column.field, &lifetimes, &private));
     let new = new::Form::of(model, &columns, primary.as_ref());
     let new_definition = new.as_ref().map(new::Form::definition);
     let new_write = new.as_ref().map(|new| new.implementations(&private));
@@ -36,6 +38,7 @@ pub(super) fn tokens(model: &Struct<'_>) -> TokenStream {
             #write
             #read
             #new_write
+            #(#habits)*
         };
     }
 }

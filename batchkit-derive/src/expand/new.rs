@@ -24,7 +24,9 @@ impl<'a> Form<'a> {
     /// The form that the model asks for.
     pub(super) fn of(model: &'a Struct<'a>, columns: &'a [Column<'a>], primary: Option<&Key<'_>>) -> Option<Self> {
         let ident = model.attrs.new.as_ref()?;
-        let keyed = primary.is_some_and(|key| key.columns.iter().all(|column| column.field.is_new()));
+        // Without the version it would overwrite what others have written.
+        let versioned = columns.iter().any(|column| column.field.attrs.version.is_some());
+        let keyed = !versioned && primary.is_some_and(|key| key.columns.iter().all(|column| column.field.is_new()));
         let columns = columns.iter().filter(|column| column.field.is_new()).collect();
         Some(Form { model, ident, columns, keyed })
     }

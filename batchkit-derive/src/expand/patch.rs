@@ -36,8 +36,9 @@ pub(super) fn tokens(patch: &Struct<'_>) -> TokenStream {
     let write = implementations(patch, &ascending, &body, &private);
     let site = model.as_ref().map_or_else(Span::call_site, site);
     let here = private.at(site);
+    let ignores_version = patch.attrs.ignore_version.is_some();
     let check = quote_spanned! {site=>
-        const _: () = #here::check_patch(<#model as #here::BatchModel>::MODEL, &[#(#positions),*]);
+        const _: () = #here::check_patch(<#model as #here::BatchModel>::MODEL, &[#(#positions),*], #ignores_version);
     };
     quote! {
         #[allow(deprecated)]

@@ -40,6 +40,9 @@ fn skip_stands_alone(field: &Field<'_>, errors: &mut Errors) {
         && attrs.unique.is_empty()
         && attrs.auto.is_none()
         && attrs.computed.is_none()
+        && attrs.version.is_none()
+        && attrs.soft_delete.is_none()
+        && attrs.on_insert.is_none()
         && attrs.on_update.is_none()
         && attrs.rename.is_none()
         && attrs.pg_type.is_none()
@@ -79,8 +82,8 @@ fn computed_is_not_written(field: &Field<'_>, errors: &mut Errors) {
     if let Some(auto) = &attrs.auto {
         errors.at(auto, "a computed column is never written, an auto column may be: remove one of the two");
     }
-    if let Some(on_update) = &attrs.on_update {
-        errors.at(on_update, "a computed column is never set: remove one of the two");
+    for expression in attrs.on_insert.iter().chain(&attrs.on_update) {
+        errors.at(expression, "a computed column is never set: remove one of the two");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The rules that span several attributes or fields: one function each, and why it is a rule.
 
 mod fields;
+mod habits;
 mod keys;
 mod names;
 mod relations;
@@ -25,6 +26,7 @@ pub(crate) fn model(model: &Struct<'_>, errors: &mut Errors) {
     number_of_columns(model, &columns, errors);
     names::model(model, &columns, errors);
     fields::model(model, errors);
+    habits::model(&columns, errors);
     keys::model(&columns, errors);
     relations::model(model, &columns, errors);
 }

@@ -18,7 +18,8 @@ pub(super) fn model(model: &Struct<'_>, columns: &[Column<'_>], errors: &mut Err
     dotted_table(model, errors);
     for column in columns {
         column_name(column.field, |at, errors| name(at, &column.field.column, errors), errors);
-        for text in column.field.attrs.on_update.iter().chain(&column.field.attrs.pg_type) {
+        let attrs = &column.field.attrs;
+        for text in attrs.on_insert.iter().chain(&attrs.on_update).chain(&attrs.pg_type) {
             sql(text, errors);
         }
     }

@@ -1,8 +1,10 @@
 //! Whether a model matches its table: every difference is found, not only the first.
 
+use postgres_types::Type;
+
 use super::table::{RelationKind, Table, TableColumn, TableKey};
 use crate::error::{Error, Result};
-use crate::model::{Column, ColumnKind, Model, UniqueKey};
+use crate::model::{Column, ColumnKind, ColumnRole, Model, UniqueKey};
 use crate::wire::base;
 
 /// Refuses a model that does not match its table, listing everything that differs.
@@ -45,7 +47,32 @@ fn column_mismatches(column: &Column, found: &TableColumn, kind: RelationKind) -
     if found.identity.is_some() && column.kind == ColumnKind::Plain {
         mismatches.push(format!("column {name:?} is an identity: mark field `{field}` with #[batch(auto)]"));
     }
+    // What fits neither is told above.
+    if fitting.is_some() {
+        mismatches.extend(role_mismatch(column, found, kind));
+    }
     mismatches
+}
+
+/// What a version or a mark of deletion needs beyond a type that fits its field.
+fn role_mismatch(column: &Column, found: &TableColumn, kind: RelationKind) -> Option<String> {
+    let ty = base(&found.ty);
+    let (is_flag, knows_null) = (*ty == Type::BOOL, kind != RelationKind::View);
+    let is_time = matches!(*ty, Type::TIMESTAMP | Type::TIMESTAMPTZ);
+    // Where the field tells whether it can be NULL, that is compared already.
+    let unnoticed = knows_null && !found.not_null && column.nullable.is_none_or(|nullable| nullable(ty));
+    let why = match column.role {
+        ColumnRole::Version if unnoticed => "allows NULL, and a row always has a version",
+        ColumnRole::SoftDelete if is_flag && unnoticed => "allows NULL, and a row is deleted or not",
+        ColumnRole::SoftDelete if is_time && found.not_null => "refuses NULL, which says that a row is not deleted",
+        ColumnRole::SoftDelete if !is_flag && !is_time => {
+            let (name, field, ty) = (column.name, column.field, &found.type_sql);
+            let wanted = "a nullable timestamp or a boolean";
+            return Some(format!("column {name:?} is {ty}, and field `{field}` marks deleted rows: {wanted}"));
+        }
+        _ => return None,
+    };
+    Some(format!("column {:?} {why} (field `{}`)", column.name, column.field))
 }
 
 fn key_mismatch(model: &Model, key: &UniqueKey, table: &Table) -> Option<String> {
@@ -77,6 +104,7 @@ pub(crate) fn refuse_incomplete(model: &Model, table: &Table, given: &[usize]) -
         return Ok(());
     }
     let is_given = |name: &str| given.iter().any(|&column| model.columns[column].name == name);
+    let fills_in = |name: &str| model.columns.iter().any(|c| c.name == name && c.insert_expression().is_some());
     let missing = |column: &&TableColumn| {
         column.not_null && column.default.is_none() && column.identity.is_none() && !column.generated
     };
@@ -84,7 +112,7 @@ pub(crate) fn refuse_incomplete(model: &Model, table: &Table, given: &[usize]) -
         .columns
         .iter()
         .filter(missing)
-        .filter(|column| !is_given(&column.name))
+        .filter(|column| !is_given(&column.name) && !fills_in(&column.name))
         .map(|column| format!("column {:?} is NOT NULL and has no default, but the rows do not give it", column.name))
         .collect();
     if mismatches.is_empty() { Ok(()) } else { Err(Error::schema(&model.display_name(), mismatches)) }

@@ -14,6 +14,17 @@ pub enum ColumnKind {
     Computed,
 }
 
+/// What a column means to batchkit itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnRole {
+    /// Nothing: it is the caller's data.
+    Data,
+    /// `#[batch(version)]`: it counts the changes of its row, for optimistic locking.
+    Version,
+    /// `#[batch(soft_delete)]`: it marks rows as deleted, by a time or by `true`.
+    SoftDelete,
+}
+
 /// How a field's value becomes a column's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
@@ -34,6 +45,11 @@ pub struct Column {
     pub name: &'static str,
     /// Who gives it its value.
     pub kind: ColumnKind,
+    /// What it means to batchkit itself.
+    pub role: ColumnRole,
+    /// The SQL expression that sets it where an inserted row does not give it:
+    /// `#[batch(on_insert = "gen_random_uuid()")]`.
+    pub on_insert: Option<&'static str>,
     /// The SQL expression that sets it on every update: `#[batch(on_update = "now()")]`.
     pub on_update: Option<&'static str>,
     /// The PostgreSQL type, when the struct names it: `#[batch(pg_type = "citext")]`.
@@ -55,5 +71,23 @@ impl Column {
     #[must_use]
     pub fn accepts(&self, ty: &Type) -> bool {
         self.writes.is_none_or(|fits| fits(ty)) && self.reads.is_none_or(|fits| fits(ty))
+    }
+
+    /// The SQL expression that sets the column where an inserted row does not give it: the one that the struct
+    /// names; a new row has the version 1, and is not deleted.
+    #[must_use]
+    pub fn insert_expression(&self) -> Option<&'static str> {
+        match self.role {
+            ColumnRole::Data => self.on_insert,
+            ColumnRole::Version => Some("1"),
+            ColumnRole::SoftDelete if self.accepts(&Type::BOOL) => Some("false"),
+            ColumnRole::SoftDelete => Some("NULL"),
+        }
+    }
+
+    /// Whether the `new` form of the model has the column: the server fills in the others.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.kind == ColumnKind::Plain && self.on_insert.is_none()
     }
 }

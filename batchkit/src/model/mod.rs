@@ -14,6 +14,7 @@
 mod column;
 mod convert;
 mod field;
+mod habit;
 mod key;
 mod patch;
 mod related;
@@ -21,9 +22,12 @@ mod relation;
 mod row;
 mod value;
 
-pub use column::{Column, ColumnKind, Encoding};
+pub use column::{Column, ColumnKind, ColumnRole, Encoding};
 pub use convert::{As, Convert, Json};
 pub use field::{Field, FieldNames, Fields};
+pub use habit::{SoftDeleteValue, VersionValue};
+#[doc(hidden)]
+pub use habit::{check_soft_delete, check_version};
 pub use key::{KeyFor, KeyPart, NoKey, Unique, UniqueKey};
 #[doc(hidden)]
 pub use patch::{PatchValue, ascending, check_patch, position};
@@ -94,6 +98,18 @@ impl Model {
     pub fn column_named(&self, name: &str) -> Option<usize> {
         let by = |pick: fn(&Column) -> &'static str| self.columns.iter().position(|c| pick(c) == name);
         by(|c| c.field).or_else(|| by(|c| c.name))
+    }
+
+    /// The position of the column that counts the changes of its row.
+    #[must_use]
+    pub fn version(&self) -> Option<usize> {
+        self.columns.iter().position(|column| column.role == ColumnRole::Version)
+    }
+
+    /// The position of the column that marks rows as deleted.
+    #[must_use]
+    pub fn soft_delete(&self) -> Option<usize> {
+        self.columns.iter().position(|column| column.role == ColumnRole::SoftDelete)
     }
 
     /// All declared unique keys, the primary one first.

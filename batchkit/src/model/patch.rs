@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::convert::{As, Json};
 use super::field::Field;
-use super::{ColumnKind, Model};
+use super::{ColumnKind, ColumnRole, Model};
 
 /// A type that a patch's field may have, where the model's field is a `T`.
 ///
@@ -72,12 +72,13 @@ pub const fn ascending<const N: usize>(mut positions: [usize; N]) -> [usize; N] 
     positions
 }
 
-/// Fails to compile where a patch of the columns at `positions` does not fit the model.
+/// Fails to compile where a patch of the columns at `positions` does not fit the model. One that
+/// `ignores_version` overwrites what others have written since its row was read.
 ///
 /// # Panics
 /// At compile time only.
 #[track_caller]
-pub const fn check_patch(model: &Model, positions: &[usize]) {
+pub const fn check_patch(model: &Model, positions: &[usize], ignores_version: bool) {
     // The stub of a model whose own derive failed: that is the error to mend.
     if model.columns.is_empty() {
         return;
@@ -100,6 +101,32 @@ pub const fn check_patch(model: &Model, positions: &[usize]) {
             refuse(&["the server computes the column of `", column.field, "`: a patch cannot set it"]);
         }
         at += 1;
+    }
+    check_version_of_patch(model, positions, ignores_version);
+}
+
+#[track_caller]
+const fn check_version_of_patch(model: &Model, positions: &[usize], ignores_version: bool) {
+    let mut at = 0;
+    while at < model.columns.len() {
+        if matches!(model.columns[at].role, ColumnRole::Version) {
+            let field = model.columns[at].field;
+            match (contains(positions, at), ignores_version) {
+                (true, false) | (false, true) => return,
+                (true, true) => refuse(&["the patch has the field `", field, "`: remove it, or `ignore_version`"]),
+                (false, false) => refuse(&[
+                    "the patch lacks the version `",
+                    field,
+                    "` of `",
+                    model.name,
+                    "`: add it, or `#[batch(ignore_version)]` to overwrite what others have written",
+                ]),
+            }
+        }
+        at += 1;
+    }
+    if ignores_version {
+        refuse(&["`", model.name, "` has no version: remove `ignore_version`"]);
     }
 }
 

@@ -1,6 +1,6 @@
 //! `batch_delete`: the rows with these keys go; their number, or the rows as they were.
 
-use super::call::{CountVerb, Sealed};
+use super::call::{Call, CountVerb, Sealed};
 use super::verb::{Unique, Verb};
 use crate::config::DuplicatePolicy;
 use crate::error::Result;
@@ -13,11 +13,21 @@ use crate::sql::{self, Form, Source, TableSql};
 #[derive(Debug)]
 pub struct Delete {
     key: UniqueKey,
+    hard: bool,
 }
 
 impl Delete {
     pub(super) fn new(key: UniqueKey) -> Self {
-        Delete { key }
+        Delete { key, hard: false }
+    }
+}
+
+impl<M, A> Call<'_, M, Delete, A> {
+    /// Deletes for real also where the model has a `soft_delete`, whether the rows are marked or not. Without it,
+    /// such rows are marked, and those that are marked already are missing.
+    pub fn hard(mut self) -> Self {
+        self.verb.hard = true;
+        self
     }
 }
 
@@ -47,7 +57,7 @@ impl Verb for Delete {
     }
 
     fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _single: bool, form: Form) -> String {
-        sql::delete(table, source.unwrap_or(Source::Columns), self.key.columns, form)
+        sql::delete(table, source.unwrap_or(Source::Columns), self.key.columns, self.hard, form)
     }
 
     fn reading(&self) -> Reading {

@@ -38,6 +38,8 @@ pub(crate) struct Engine {
     pub(crate) config: BatchConfig,
     pub(crate) observer: ErrorObserver,
     pub(crate) meter: Arc<Meter>,
+    /// Whether reads find rows that are marked as deleted.
+    pub(crate) with_deleted: bool,
 }
 
 impl Engine {
@@ -153,7 +155,7 @@ impl Request<'_> {
         let rejects = self.config.on_row_error == OnRowError::Reject;
         let verb: Arc<dyn Verb> = Arc::from(self.verb);
         let style = strategy::style(&self.config, rejects);
-        let target = Target { model: self.model, table: &table, columns: &columns };
+        let target = Target { model: self.model, table: &table, columns: &columns, rejects };
         let layout = target.layout(&*verb);
         let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key), started);
         let books = Books::new(ledger, self.sink, observation, self.config.log_progress, self.tracker.as_ref());
@@ -176,7 +178,7 @@ impl Request<'_> {
             let mut runner = match self.within {
                 None => {
                     let (engine, transport) = (self.engine.clone(), self.config.transport);
-                    let renewal = Renewal { engine, model: self.model, layout, verb, transport, form };
+                    let renewal = Renewal { engine, model: self.model, layout, verb, transport, form, rejects };
                     let works = Works::new(work, Box::new(renewal));
                     let shared = Arc::new(Shared { pool, works, policy });
                     Runner::Pool(InPool { shared, books: Arc::clone(&books), fallback })
@@ -222,6 +224,7 @@ impl Request<'_> {
             gives_columns: !columns.is_empty(),
             matchable: self.verb.matchable(self.model, &declared),
             triggered: declared.triggered,
+            fills_in: self.verb.inserts() && declared.filled_in(&columns).next().is_some(),
             narrow: is_narrow(&declared, &columns),
             form,
         };
@@ -234,7 +237,8 @@ impl Request<'_> {
         let columns = self.resolve()?;
         let form = self.verb.form(self.asked);
         let table = self.table().await?;
-        let target = Target { model: self.model, table: &table, columns: &columns };
+        let rejects = self.config.on_row_error == OnRowError::Reject;
+        let target = Target { model: self.model, table: &table, columns: &columns, rejects };
         let (work, choice) = target.work(&*self.verb, self.config.transport, form)?;
         Ok(Explanation { transport: choice.transport, reason: choice.reason, sql: work.sql })
     }
@@ -258,6 +262,8 @@ pub(super) struct Target<'t> {
     pub(super) model: &'static Model,
     pub(super) table: &'t Table,
     pub(super) columns: &'t [usize],
+    /// Whether bad rows are turned away.
+    pub(super) rejects: bool,
 }
 
 impl Target<'_> {
@@ -297,6 +303,7 @@ impl Target<'_> {
             gives_columns: !self.columns.is_empty(),
             matchable: verb.matchable(self.model, &table_sql),
             triggered: table_sql.triggered,
+            fills_in: verb.inserts() && table_sql.filled_in(self.columns).next().is_some(),
             narrow: is_narrow(&table_sql, self.columns),
             form,
         };
@@ -313,6 +320,7 @@ impl Target<'_> {
                 unanswered: verb.unanswered(),
                 suspects: self.suspects(verb, &table_sql),
                 writes: verb.writes(),
+                turns_away: self.rejects,
             },
             choice,
         ))
@@ -492,6 +500,7 @@ struct Renewal {
     verb: Arc<dyn Verb>,
     transport: Transport,
     form: Form,
+    rejects: bool,
 }
 
 #[async_trait]
@@ -500,7 +509,8 @@ impl Renew for Renewal {
         self.engine.forget();
         let table = self.engine.table(self.model, None).await?;
         self.verb.refuse(self.model, &table)?;
-        let target = Target { model: self.model, table: &table, columns: &self.layout.columns };
+        let (columns, rejects) = (&*self.layout.columns, self.rejects);
+        let target = Target { model: self.model, table: &table, columns, rejects };
         let layout = target.layout(&*self.verb);
         // An enum that was made anew has another number and the same labels.
         let name = |ty: &ColumnType| ty.ty().name().to_owned();

@@ -12,11 +12,12 @@ use crate::sql::{self, Form, Source, TableSql};
 #[derive(Debug)]
 pub struct Get {
     key: UniqueKey,
+    with_deleted: bool,
 }
 
 impl Get {
-    pub(super) fn new(key: UniqueKey) -> Self {
-        Get { key }
+    pub(super) fn new(key: UniqueKey, with_deleted: bool) -> Self {
+        Get { key, with_deleted }
     }
 }
 
@@ -24,6 +25,14 @@ impl<'a, M> Call<'a, M, Get, Returning> {
     /// Only the number of keys that stored rows have.
     pub fn count(self) -> Call<'a, M, Get, Plain> {
         self.answering()
+    }
+}
+
+impl<M, A> Call<'_, M, Get, A> {
+    /// Finds also rows that are marked by the model's `soft_delete`; without it, they are missing.
+    pub fn with_deleted(mut self) -> Self {
+        self.verb.with_deleted = true;
+        self
     }
 }
 
@@ -47,7 +56,7 @@ impl Verb for Get {
     }
 
     fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _single: bool, form: Form) -> String {
-        sql::get(table, source.unwrap_or(Source::Columns), self.key.columns, form)
+        sql::get(table, source.unwrap_or(Source::Columns), self.key.columns, self.with_deleted, form)
     }
 
     fn writes(&self) -> bool {

@@ -4,7 +4,7 @@ use super::call::{Call, CountVerb, Sealed};
 use super::verb::Verb;
 use crate::catalog::{Table, refuse_incomplete};
 use crate::error::Result;
-use crate::model::{ColumnKind, Model};
+use crate::model::Model;
 use crate::report::{Counts, Outcome};
 use crate::session::Reading;
 use crate::sql::{self, Form, OnConflict, Source, TableSql, Written};
@@ -28,8 +28,7 @@ impl Insert {
             return None;
         }
         let known = |&column: &usize| {
-            self.given.contains(&column)
-                || (model.columns[column].kind == ColumnKind::Auto && table.columns[column].default.is_some())
+            self.given.contains(&column) || (!model.columns[column].is_new() && table.columns[column].draw().is_some())
         };
         let primary = model.key.filter(|key| key.columns.iter().all(known));
         primary.map(|key| key.columns)

@@ -101,6 +101,7 @@ impl<M: BatchModel> BatchOperationsBuilder<M> {
             config: self.config,
             observer: self.observer,
             meter: Arc::default(),
+            with_deleted: false,
         };
         Ok(BatchOperations { engine, of: PhantomData })
     }
@@ -116,6 +117,7 @@ impl<M: BatchModel> BatchOperations<M> {
             config: BatchConfig::default(),
             observer: ErrorObserver::default(),
             meter: Arc::default(),
+            with_deleted: false,
         };
         BatchOperations { engine, of: PhantomData }
     }
@@ -128,6 +130,15 @@ impl<M: BatchModel> BatchOperations<M> {
             observer: ErrorObserver::default(),
             of: PhantomData,
         }
+    }
+
+    /// The same operations, whose reads ([`batch_get`](Self::batch_get), [`list`](Self::list),
+    /// [`count`](Self::count)) find also rows that are marked by the model's `soft_delete`.
+    #[must_use]
+    pub fn with_deleted(&self) -> Self {
+        let mut engine = self.engine.clone();
+        engine.with_deleted = true;
+        BatchOperations { engine, of: PhantomData }
     }
 
     /// Compares the model with the table now: columns, types, nullability, and that each declared key has a
@@ -199,7 +210,7 @@ impl<M: BatchModel> BatchOperations<M> {
     }
 
     /// Deletes the rows with these primary keys: the key's own type or a reference, a tuple for a
-    /// composite one.
+    /// composite one. Where the model has a `soft_delete`, they are marked instead; `.hard()` deletes them.
     ///
     /// `.await` counts the rows deleted; a key that is named twice counts once.
     pub fn batch_delete<'a, I>(&self, keys: I) -> Call<'a, M, Delete>
@@ -247,7 +258,7 @@ impl<M: BatchModel> BatchOperations<M> {
 
     /// [`batch_get`](Self::batch_get) of keys whose type is forgotten.
     pub fn get_keys<'a>(&self, keys: Keys<'a, M>) -> Call<'a, M, Get, Returning> {
-        self.call(keys.feed, Get::new(keys.key))
+        self.call(keys.feed, Get::new(keys.key, self.engine.with_deleted))
     }
 
     /// Makes rows of values of any kind, a record of a file for instance, before they are written: `Ok(Some(row))`

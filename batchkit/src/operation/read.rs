@@ -23,7 +23,9 @@ pub(super) async fn list<M: ReadRow>(
     limit: Option<u64>,
 ) -> Result<Vec<M>> {
     let order = M::MODEL.key.map_or(&[][..], |key| key.columns);
-    let text = |table: &TableSql, conditions: &[Condition]| sql::select(table, conditions, order, limit.is_some());
+    let text = |table: &TableSql, conditions: &[Condition]| {
+        sql::select(table, conditions, order, limit.is_some(), engine.with_deleted)
+    };
     let (rows, table) = query(engine, within, M::MODEL, &filter.conditions, limit, text).await?;
     let types = read_types(M::MODEL, &table);
     (0..rows.len()).map(|row| decode(rows.fields(row), &types)).collect()
@@ -36,7 +38,9 @@ pub(super) async fn count<M: BatchModel>(
     filter: Filter<M>,
     limit: Option<u64>,
 ) -> Result<u64> {
-    let text = |table: &TableSql, conditions: &[Condition]| sql::count(table, conditions, limit.is_some());
+    let text = |table: &TableSql, conditions: &[Condition]| {
+        sql::count(table, conditions, limit.is_some(), engine.with_deleted)
+    };
     let (rows, _) = query(engine, within, M::MODEL, &filter.conditions, limit, text).await?;
     let cell = if rows.is_empty() { None } else { rows.row(0).next().flatten() };
     let count = cell.and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes);

@@ -195,7 +195,8 @@ impl Server<'_, '_> {
             target_columns: (association.target_columns)(),
             order,
         });
-        let carrier = Target { model, table, columns: association.columns }.columns_carrier(&own, association.columns);
+        let columns = association.columns;
+        let carrier = Target { model, table, columns, rejects: false }.columns_carrier(&own, columns);
         let statement = |part: std::ops::Range<usize>| {
             let first = i64::try_from(part.start).unwrap_or(i64::MAX);
             let mut parameters = carrier.parameters(&question.keys.slice(part))?;

@@ -1,7 +1,7 @@
 //! `batch_update`: each row, or each patch, to its own values.
 
 use super::call::{Call, CountVerb, Sealed};
-use super::verb::{Unique, Verb, default_set, positions, primary_key, refuse_unwritable};
+use super::verb::{Unique, Verb, default_set, given_version, positions, primary_key, refuse_unwritable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{FieldNames, Fields, Model};
 use crate::report::{Counts, Outcome};
@@ -17,11 +17,20 @@ pub struct Update {
     columns: Vec<usize>,
     key: Vec<usize>,
     set: Vec<usize>,
+    version: Option<usize>,
 }
 
 impl Update {
     pub(super) fn new(given: &'static [usize]) -> Self {
-        Update { given, chosen: None, if_changed: false, columns: Vec::new(), key: Vec::new(), set: Vec::new() }
+        Update {
+            given,
+            chosen: None,
+            if_changed: false,
+            columns: Vec::new(),
+            key: Vec::new(),
+            set: Vec::new(),
+            version: None,
+        }
     }
 }
 
@@ -29,7 +38,9 @@ impl<M, A> Call<'_, M, Update, A> {
     /// Sets these fields only. Without it, whole rows set all fields but the key and the `auto` ones, and
     /// patches all that they have.
     ///
-    /// Fields with `on_update` are set by their expression, unless they are named here.
+    /// Fields with `on_update` are set by their expression, unless they are named here. A `version` need not be named:
+    /// it is compared wherever the rows give it, and counted on. Rows that are marked by `soft_delete` are found only
+    /// if that field is among those that are set.
     pub fn fields(mut self, fields: impl Fields<M>) -> Self {
         self.verb.chosen = Some(fields.names());
         self
@@ -71,16 +82,22 @@ impl Verb for Update {
                 .in_table(model.display_name())
                 .in_column(model.columns[key].name));
         }
-        if self.set.is_empty() && model.columns.iter().all(|column| column.on_update.is_none()) {
+        self.version = given_version(model, self.given, &mut self.set);
+        if self.set.is_empty()
+            && self.version.is_none()
+            && model.columns.iter().all(|column| column.on_update.is_none())
+        {
             return Err(Error::new(ErrorKind::Config, "there is no field to update").in_table(model.display_name()));
         }
-        self.columns = self.given.iter().copied().filter(|c| self.key.contains(c) || self.set.contains(c)).collect();
+        let needed = |c: &usize| self.key.contains(c) || self.set.contains(c) || self.version == Some(*c);
+        self.columns = self.given.iter().copied().filter(needed).collect();
         Ok(self.columns.clone())
     }
 
     fn form(&self, asked: Form) -> Form {
-        // The number of rows written cannot tell unchanged rows from missing ones.
-        if self.if_changed && asked == Form::Count { Form::Outcomes } else { asked }
+        // The number of rows written cannot tell unchanged and stale rows from missing ones.
+        let tells_apart = self.if_changed || self.version.is_some();
+        if tells_apart && asked == Form::Count { Form::Outcomes } else { asked }
     }
 
     fn unique(&self) -> Option<Unique> {
@@ -92,7 +109,8 @@ impl Verb for Update {
     }
 
     fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _single: bool, form: Form) -> String {
-        let update = sql::Update { given: &self.columns, key: &self.key, set: &self.set, if_changed: self.if_changed };
+        let Update { columns: given, key, set, version, if_changed, .. } = self;
+        let update = sql::Update { given, key, set, version: *version, if_changed: *if_changed };
         sql::update(table, source.unwrap_or(Source::Rows), &update, form)
     }
 

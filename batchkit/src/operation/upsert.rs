@@ -1,7 +1,7 @@
 //! `batch_upsert`: new rows in, known rows to their new values, the two counted apart.
 
 use super::call::{Call, CountVerb, Sealed};
-use super::verb::{Unique, Verb, declared_key, default_set, positions, refuse_unwritable};
+use super::verb::{Unique, Verb, declared_key, default_set, given_version, positions, refuse_unwritable};
 use crate::catalog::{Table, refuse_incomplete};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{FieldNames, Fields, Model};
@@ -18,11 +18,12 @@ pub struct Upsert {
     if_changed: bool,
     target: Vec<usize>,
     set: Vec<usize>,
+    version: Option<usize>,
 }
 
 impl Upsert {
     pub(super) fn new(given: &'static [usize]) -> Self {
-        Upsert { given, on: None, chosen: None, if_changed: false, target: Vec::new(), set: Vec::new() }
+        Upsert { given, on: None, chosen: None, if_changed: false, target: Vec::new(), set: Vec::new(), version: None }
     }
 }
 
@@ -35,7 +36,10 @@ impl<M, A> Call<'_, M, Upsert, A> {
     }
 
     /// Sets these fields only when the row is known. Without it, all that the rows give but the target, the
-    /// key and the `auto` fields. New rows are inserted with all fields in any case.
+    /// key and the `auto` fields, and a `soft_delete`: the rows tell whether they are deleted; where they do not, or
+    /// that field is not chosen, one that is marked comes back. New rows are inserted with all fields in any case.
+    ///
+    /// A `version` need not be named: where the rows give it, a known row is updated only if it has that version.
     pub fn fields(mut self, fields: impl Fields<M>) -> Self {
         self.verb.chosen = Some(fields.names());
         self
@@ -104,11 +108,22 @@ impl Verb for Upsert {
     fn resolve(&mut self, model: &'static Model) -> Result<Vec<usize>> {
         self.target = self.find_target(model)?;
         self.set = match &self.chosen {
-            None => default_set(model, self.given, &self.target),
+            None => {
+                let mut set = default_set(model, self.given, &self.target);
+                // The caller's row tells whether it is deleted.
+                set.extend(model.soft_delete().filter(|mark| self.given.contains(mark) && !set.contains(mark)));
+                set
+            }
             Some(names) => positions(model, names)?,
         };
         refuse_unwritable(model, self.given, &self.set)?;
+        self.version = given_version(model, self.given, &mut self.set);
         Ok(self.given.to_vec())
+    }
+
+    fn form(&self, asked: Form) -> Form {
+        // The numbers of rows written cannot tell stale rows from those that a trigger dropped.
+        if self.version.is_some() && asked == Form::Count { Form::Outcomes } else { asked }
     }
 
     fn unique(&self) -> Option<Unique> {
@@ -134,8 +149,8 @@ impl Verb for Upsert {
     }
 
     fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _single: bool, form: Form) -> String {
-        let upsert =
-            sql::Upsert { given: self.given, target: &self.target, set: &self.set, if_changed: self.if_changed };
+        let Upsert { given, target, set, version, if_changed, .. } = self;
+        let upsert = sql::Upsert { given, target, set, version: *version, if_changed: *if_changed };
         sql::upsert(table, source.unwrap_or(Source::Rows), &upsert, form)
     }
 

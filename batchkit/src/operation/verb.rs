@@ -3,7 +3,7 @@
 use crate::catalog::Table;
 use crate::config::DuplicatePolicy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{FieldNames, Model, UniqueKey};
+use crate::model::{Column, ColumnKind, FieldNames, Model, UniqueKey};
 use crate::report::Outcome;
 use crate::session::Reading;
 use crate::sql::{Form, Source, TableSql, Written};
@@ -86,6 +86,13 @@ pub(crate) struct Unique {
     pub(crate) refuses_null: bool,
 }
 
+/// The version's column, if the rows give it; it is taken out of those to `set`, as it is compared and counted.
+pub(crate) fn given_version(model: &Model, given: &[usize], set: &mut Vec<usize>) -> Option<usize> {
+    let version = model.version()?;
+    set.retain(|&column| column != version);
+    given.contains(&version).then_some(version)
+}
+
 /// The columns that `names` name.
 pub(crate) fn positions(model: &Model, names: &[FieldNames]) -> Result<Vec<usize>> {
     let mut positions = Vec::with_capacity(names.len());
@@ -154,10 +161,11 @@ pub(crate) fn refuse_unwritable(model: &Model, given: &[usize], set: &[usize]) -
 /// The columns that a write of all fields sets: what the rows give, without the key, and without what the
 /// server sets by itself unless the rows are patches, which say what they mean.
 pub(crate) fn default_set(model: &Model, given: &[usize], key: &[usize]) -> Vec<usize> {
-    use crate::model::ColumnKind;
-    let writable = model.columns.iter().filter(|column| column.kind != ColumnKind::Computed).count();
-    let new_form = model.columns.iter().filter(|column| column.kind == ColumnKind::Plain).count();
-    let whole = given.len() == writable || given.len() == new_form;
+    let all = |has: fn(&Column) -> bool| {
+        let columns = model.columns.iter().enumerate().filter(|(_, column)| has(column));
+        columns.map(|(position, _)| position).eq(given.iter().copied())
+    };
+    let whole = all(|column| column.kind != ColumnKind::Computed) || all(Column::is_new);
     let primary = model.key.map_or(&[][..], |key| key.columns);
     given
         .iter()

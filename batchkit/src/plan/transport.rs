@@ -23,6 +23,8 @@ pub(crate) struct Facts {
     pub(crate) matchable: bool,
     /// Whether a trigger may change or drop a row before it is inserted.
     pub(crate) triggered: bool,
+    /// Whether an expression sets a column of the inserted rows.
+    pub(crate) fills_in: bool,
     /// Whether the rows give few of the table's columns.
     pub(crate) narrow: bool,
     /// What the statement has to answer.
@@ -43,11 +45,16 @@ pub(crate) struct Choice {
 /// Why an array of the table's row type cannot be used.
 const REFUSES_NULL: &str = "a column that the rows do not give has a domain type that refuses NULL";
 
+/// Why COPY does not write into the target.
+const FILLS_IN: &str = "an expression sets a column of the new rows, which COPY into the target cannot do";
+
 /// Chooses how rows travel. A transport that was asked for is used or refused, never replaced.
 pub(crate) fn choose(asked: Transport, facts: &Facts) -> Result<Choice> {
     // Where no trigger can drop a row, the number of rows that COPY tells is the outcome of each.
     let told = facts.form == Form::Count || (facts.form == Form::Outcomes && !facts.triggered);
-    let into_target = facts.plain_insert && told && facts.takes_copy && facts.gives_columns;
+    let could_copy = facts.plain_insert && told && facts.takes_copy && facts.gives_columns;
+    let into_target = could_copy && !facts.fills_in;
+    let because = |reason| if could_copy { FILLS_IN } else { reason };
     let stage = facts.may_stage && facts.gives_columns;
     let unmatchable = facts.form != Form::Count && !facts.matchable && !into_target;
     let single = facts.rows_possible || facts.columns_possible;
@@ -80,9 +87,11 @@ pub(crate) fn choose(asked: Transport, facts: &Facts) -> Result<Choice> {
             chosen(Transport::Copy, "no rows have to come back, so COPY writes into the target")
         }
         Transport::Auto if facts.narrow && facts.columns_possible => {
-            chosen(Transport::UnnestColumns, "the rows give few of the table's columns")
+            chosen(Transport::UnnestColumns, because("the rows give few of the table's columns"))
         }
-        Transport::Auto if facts.rows_possible => chosen(Transport::UnnestRows, "one parameter carries whole rows"),
+        Transport::Auto if facts.rows_possible => {
+            chosen(Transport::UnnestRows, because("one parameter carries whole rows"))
+        }
         Transport::Auto if facts.columns_possible => chosen(Transport::UnnestColumns, REFUSES_NULL),
         Transport::Auto if stage => chosen(Transport::Copy, REFUSES_NULL),
         Transport::Auto => asked_for(false, REFUSES_NULL),

@@ -87,6 +87,7 @@ pub(crate) async fn isolate(
         left: (0..rows.len()).collect(),
         waiting: Vec::new(),
         rejects: BTreeMap::new(),
+        counted: 0,
         asked: Vec::new(),
         answer: ChunkAnswer::default(),
         slots: vec![None; rows.len()],
@@ -126,6 +127,8 @@ struct Search<'a> {
     /// The rows that have a key of one before them in the chunk, ascending: their turn comes when that is settled.
     waiting: Vec<usize>,
     rejects: BTreeMap<usize, Reject>,
+    /// How many of them the answer's counts have already.
+    counted: usize,
     asked: Vec<usize>,
     answer: ChunkAnswer,
     slots: Vec<Option<(Outcome, Option<super::StoredRow>)>>,
@@ -216,6 +219,11 @@ impl Search<'_> {
     /// Takes down what became of these rows.
     fn take(&mut self, part: &[usize], answer: ChunkAnswer) {
         self.answer.counts.merge(&answer.counts);
+        self.counted += answer.rejects.len();
+        for reject in answer.rejects {
+            let row = part[reject.position];
+            self.rejects.insert(row, Reject { position: row, ..reject });
+        }
         for (&row, slot) in part.iter().zip(answer.rows) {
             self.slots[row] = Some(slot);
         }
@@ -261,7 +269,8 @@ impl Search<'_> {
     }
 
     fn finish(mut self) -> ChunkAnswer {
-        self.answer.counts.add(Outcome::Rejected, u64::try_from(self.rejects.len()).unwrap_or(u64::MAX));
+        let uncounted = self.rejects.len() - self.counted;
+        self.answer.counts.add(Outcome::Rejected, u64::try_from(uncounted).unwrap_or(u64::MAX));
         if self.work.form != Form::Count {
             let rejected = (Outcome::Rejected, None);
             self.answer.rows = self.slots.into_iter().map(|slot| slot.unwrap_or_else(|| rejected.clone())).collect();

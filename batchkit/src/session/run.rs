@@ -14,7 +14,8 @@ use crate::reject::Reject;
 use crate::report::{Counts, Outcome};
 use crate::retry::{Stage, within};
 use crate::settings::Opening;
-use crate::sql::{Form, UNCHANGED_WITHOUT_ROW};
+use crate::source::ranges;
+use crate::sql::{Form, STALE, UNCHANGED_WITHOUT_ROW, UNSEEN};
 use crate::wire::EncodedRows;
 
 /// What is done with each chunk of a call. Owned and not generic: chunks run in tasks of their own.
@@ -30,6 +31,8 @@ pub(crate) struct Work {
     pub(crate) reading: Reading,
     /// What became of a row that the accounting form does not answer, if that may be.
     pub(crate) unanswered: Option<Outcome>,
+    /// Whether bad rows are turned away; else the chunk fails with them.
+    pub(crate) turns_away: bool,
     /// Whether the statement writes.
     pub(crate) writes: bool,
     /// The constraints that rows may break; asked only where bad rows are turned away.
@@ -57,21 +60,23 @@ pub(crate) struct ChunkAnswer {
 }
 
 impl ChunkAnswer {
-    /// Takes the answer of a statement that so many rows were sent with.
-    fn take(&mut self, work: &Work, rows: usize, answer: EncodedRows, tag: u64) -> Result<()> {
-        if work.form == Form::Count {
-            self.counts.merge(&read_counts(work.reading, rows, &answer, tag)?);
-            return Ok(());
+    /// Takes what became of the next rows; the positions of the stale ones among all.
+    fn take(&mut self, answered: Vec<Answered>) -> Vec<usize> {
+        let mut stale = Vec::new();
+        for (told, stored) in answered {
+            let outcome = match told {
+                Told::Is(outcome) => outcome,
+                Told::Stale => {
+                    stale.push(self.rows.len());
+                    Outcome::Rejected
+                }
+                // A trigger did not let it: no rival can have changed it twice.
+                Told::Unseen => Outcome::Skipped,
+            };
+            self.counts.add(outcome, 1);
+            self.rows.push((outcome, stored));
         }
-        let answered = match work.carrier {
-            Carrier::CopyInto => copied(rows, tag)?,
-            _ => read_outcomes(work, rows, answer)?,
-        };
-        for (outcome, _) in &answered {
-            self.counts.add(*outcome, 1);
-        }
-        self.rows.extend(answered);
-        Ok(())
+        stale
     }
 }
 
@@ -188,7 +193,12 @@ async fn read_all(
     let reads = parts.iter().map(read).collect::<Result<Vec<_>>>()?;
     let mut whole = ChunkAnswer::default();
     for (part, answer) in parts.iter().zip(session.read(opening, &reads).await?) {
-        whole.take(work, part.len(), answer, 0)?;
+        if work.form == Form::Count {
+            whole.counts.merge(&read_counts(work.reading, part.len(), &answer, 0)?);
+        } else {
+            // What only reads meets no version.
+            whole.take(read_outcomes(work, part.len(), answer)?);
+        }
     }
     Ok(whole)
 }
@@ -196,12 +206,57 @@ async fn read_all(
 /// Sends a chunk's rows, statement by statement.
 pub(super) async fn send_all(session: &mut Session<'_>, work: &Work, rows: &EncodedRows) -> Result<ChunkAnswer> {
     let mut whole = ChunkAnswer::default();
+    let mut stale = Vec::new();
     for statement in work.carrier.statements(rows) {
         let part = rows.slice(statement);
         let (answer, tag) = work.carrier.send(session, &work.sql, &part).await?;
-        whole.take(work, part.len(), answer, tag)?;
+        if work.form == Form::Count {
+            whole.counts.merge(&read_counts(work.reading, part.len(), &answer, tag)?);
+            continue;
+        }
+        let answered = match work.carrier {
+            Carrier::CopyInto => copied(part.len(), tag)?,
+            _ => settle(session, work, &part, read_outcomes(work, part.len(), answer)?).await?,
+        };
+        stale.extend(whole.take(answered));
     }
+    if !stale.is_empty() && !work.turns_away {
+        return Err(Error::stale().of_rows(ranges(&stale)));
+    }
+    whole.rejects = stale.into_iter().map(|row| Reject::new(row, &Error::stale())).collect();
     Ok(whole)
+}
+
+/// Sends the statement again for the rows of which it could not see what became: it sees that now, and what it met
+/// there it has locked.
+async fn settle(
+    session: &mut Session<'_>,
+    work: &Work,
+    rows: &EncodedRows,
+    mut answered: Vec<Answered>,
+) -> Result<Vec<Answered>> {
+    let unseen: Vec<usize> = (0..answered.len()).filter(|&row| answered[row].0 == Told::Unseen).collect();
+    if !unseen.is_empty() {
+        let (answer, _) = work.carrier.send(session, &work.sql, &rows.subset(&unseen)).await?;
+        for (row, again) in unseen.iter().zip(read_outcomes(work, unseen.len(), answer)?) {
+            answered[*row] = again;
+        }
+    }
+    Ok(answered)
+}
+
+/// What a statement answers of one row.
+type Answered = (Told, Option<StoredRow>);
+
+/// What a statement tells of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// What became of it.
+    Is(Outcome),
+    /// It was left alone: its key is stored with another version.
+    Stale,
+    /// It was left alone, and the statement does not see why.
+    Unseen,
 }
 
 /// Reads the counting form's answer. The counts add up to the number of rows, or it is an error.
@@ -230,17 +285,17 @@ fn read_counts(reading: Reading, rows: usize, answer: &EncodedRows, tag: u64) ->
 }
 
 /// COPY tells a number only: where that is all of them, each row is in.
-fn copied(rows: usize, tag: u64) -> Result<Vec<(Outcome, Option<StoredRow>)>> {
+fn copied(rows: usize, tag: u64) -> Result<Vec<Answered>> {
     if usize::try_from(tag) == Ok(rows) {
-        return Ok(vec![(Outcome::Inserted, None); rows]);
+        return Ok(vec![(Told::Is(Outcome::Inserted), None); rows]);
     }
     Err(unaccounted(&format!("COPY took {tag} of {rows} rows, and does not tell which")))
 }
 
 /// Reads the accounting form's answer: one row for each row of input, in whatever order.
-fn read_outcomes(work: &Work, rows: usize, answer: EncodedRows) -> Result<Vec<(Outcome, Option<StoredRow>)>> {
+fn read_outcomes(work: &Work, rows: usize, answer: EncodedRows) -> Result<Vec<Answered>> {
     let block = Arc::new(answer);
-    let mut outcomes: Vec<Option<(Outcome, Option<StoredRow>)>> = vec![None; rows];
+    let mut outcomes: Vec<Option<Answered>> = vec![None; rows];
     for row in 0..block.len() {
         let mut fields = block.row(row);
         let ordinal = fields.next().flatten().and_then(int8).and_then(|n| usize::try_from(n - 1).ok());
@@ -255,14 +310,16 @@ fn read_outcomes(work: &Work, rows: usize, answer: EncodedRows) -> Result<Vec<(O
             return Err(unaccounted("two stored rows belong to one row of input: the key is not unique"));
         }
         let outcome = match letter {
-            UNCHANGED_WITHOUT_ROW => Some((Outcome::Unchanged, false)),
-            _ => Outcome::from_letter(letter).map(|outcome| (outcome, outcome.has_row())),
+            STALE => Some((Told::Stale, false)),
+            UNSEEN => Some((Told::Unseen, false)),
+            UNCHANGED_WITHOUT_ROW => Some((Told::Is(Outcome::Unchanged), false)),
+            _ => Outcome::from_letter(letter).map(|outcome| (Told::Is(outcome), outcome.has_row())),
         };
         let (outcome, has_row) = outcome.ok_or_else(|| unaccounted("the answer has an unknown outcome"))?;
         let stored = (has_row && work.form == Form::Rows).then(|| StoredRow { block: Arc::clone(&block), row });
         *slot = Some((outcome, stored));
     }
-    let unanswered = work.unanswered.map(|outcome| (outcome, None));
+    let unanswered = work.unanswered.map(|outcome| (Told::Is(outcome), None));
     outcomes
         .into_iter()
         .map(|slot| slot.or_else(|| unanswered.clone()).ok_or_else(|| unaccounted("a row of input was not answered")))

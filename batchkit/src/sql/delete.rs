@@ -1,24 +1,33 @@
-//! DELETE by key.
+//! DELETE by key, or the mark that a row is deleted.
 
+use super::habits::{and_live, mark, next_version};
 use super::source::Source;
 use super::table::TableSql;
-use super::{Form, answer_columns, key_equals, letter, returned_columns};
+use super::{Form, answer_columns, assignments, key_equals, letter, returned_columns};
 use crate::report::Outcome;
 
-/// The text of a delete of the rows whose `key` the input names.
-pub(crate) fn delete(table: &TableSql, source: Source, key: &[usize], form: Form) -> String {
+/// The text of a delete of the rows whose `key` the input names. Where rows are marked, those that are not yet
+/// are, unless they are to be deleted `hard`.
+pub(crate) fn delete(table: &TableSql, source: Source, key: &[usize], hard: bool, form: Form) -> String {
     let from = source.relation(table, key);
-    let matches = key_equals(table, key, "t", "s");
+    let marked = mark(table).filter(|_| !hard);
+    let matches = key_equals(table, key, "t", "s") + &and_live(table, "t", marked.is_some());
+    let delete = |from: &str| match &marked {
+        None => format!("DELETE FROM {} AS t USING {from} WHERE {matches}", table.name),
+        Some(mark) => {
+            let set: Vec<_> = std::iter::once(mark.clone()).chain(next_version(table)).collect();
+            format!("UPDATE {} AS t SET {} FROM {from} WHERE {matches}", table.name, assignments(table, &set))
+        }
+    };
     if form == Form::Count {
-        return format!("DELETE FROM {} AS t USING {from} WHERE {matches}", table.name);
+        return delete(&from);
     }
     let returned = returned_columns(table, form, "t");
     let columns = answer_columns(table, form, "d");
     format!(
-        "WITH s AS MATERIALIZED (SELECT s.* FROM {from}), \
-         d AS (DELETE FROM {} AS t USING s WHERE {matches} RETURNING s.o{returned}) \
+        "WITH s AS MATERIALIZED (SELECT s.* FROM {from}), d AS ({} RETURNING s.o{returned}) \
          SELECT s.o, CASE WHEN d.o IS NULL THEN {} ELSE {} END{columns} FROM s LEFT JOIN d ON d.o = s.o",
-        table.name,
+        delete("s"),
         letter(Outcome::Missing),
         letter(Outcome::Deleted),
     )

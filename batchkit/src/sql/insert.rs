@@ -1,5 +1,6 @@
 //! INSERT, and COPY into the target.
 
+use super::habits::{columns, new_row, values};
 use super::source::Source;
 use super::table::TableSql;
 use super::{Form, answer_columns, letter, list, returned_columns, unchanged_without_row};
@@ -32,18 +33,19 @@ pub(crate) fn insert(table: &TableSql, source: Source, verb: &Insert<'_>, form: 
         OnConflict::Fail => "",
         OnConflict::Ignore => " ON CONFLICT DO NOTHING",
     };
+    let all = new_row(table, verb.given);
     match (form, verb.matched_by) {
         (Form::Count, _) => {
-            let into = into(table, verb.given);
-            format!("INSERT INTO {into} SELECT {} FROM {from}{conflict}", values(verb.given, "s"))
+            let into = into(table, &columns(&all));
+            format!("INSERT INTO {into} SELECT {} FROM {from}{conflict}", values(&all))
         }
         // One row per statement: what comes back can only be of that row.
         (_, None) => {
-            let into = into(table, verb.given);
+            let into = into(table, &columns(&all));
             let returned = returned_columns(table, form, "t");
             format!(
                 "INSERT INTO {into} SELECT {} FROM {from}{conflict} RETURNING 1::int8 AS o, {}{returned}",
-                values(verb.given, "s"),
+                values(&all),
                 letter(Outcome::Inserted)
             )
         }
@@ -54,8 +56,9 @@ pub(crate) fn insert(table: &TableSql, source: Source, verb: &Insert<'_>, form: 
 /// Draws the key's own values beside the rows first, so that each returned row finds its input by key.
 fn accounted(table: &TableSql, from: &str, given: &[usize], key: &[usize], conflict: &str, form: Form) -> String {
     let drawn: Vec<usize> = key.iter().copied().filter(|c| !given.contains(c)).collect();
-    let draw = list(&drawn, "", |&c| format!(", {} AS c{c}", table.columns[c].default.as_deref().unwrap_or("NULL")));
-    let all: Vec<usize> = given.iter().copied().chain(drawn.iter().copied()).collect();
+    let draw = list(&drawn, "", |&c| format!(", {} AS c{c}", table.columns[c].draw().as_deref().unwrap_or("NULL")));
+    let known: Vec<usize> = given.iter().copied().chain(drawn.iter().copied()).collect();
+    let all = new_row(table, &known);
     // Where conflicts are ignored, one of several rows of a key is in: it has the stored row's other unique values
     // too, and of rows that agree in all of these it is the first. A key that was drawn is of one row only.
     let told_apart = !conflict.is_empty() && drawn.is_empty();
@@ -75,13 +78,13 @@ fn accounted(table: &TableSql, from: &str, given: &[usize], key: &[usize], confl
     let matches = format!("{equal}{alike}{first}");
     // A row that is not returned met a conflict if it may, else a trigger dropped it.
     let other = if conflict.is_empty() { letter(Outcome::Skipped) } else { unchanged_without_row() };
-    let columns = answer_columns(table, form, "d");
+    let answered = answer_columns(table, form, "d");
     format!(
         "WITH s AS MATERIALIZED (SELECT s.*{draw}{numbered} FROM {from}), \
          d AS (INSERT INTO {} SELECT {} FROM s ORDER BY s.o{conflict} RETURNING true AS w, {returned_key}{returned}) \
-         SELECT s.o, CASE WHEN d.w THEN {} ELSE {} END{columns} FROM s LEFT JOIN d ON {matches}",
-        into(table, &all),
-        values(&all, "s"),
+         SELECT s.o, CASE WHEN d.w THEN {} ELSE {} END{answered} FROM s LEFT JOIN d ON {matches}",
+        into(table, &columns(&all)),
+        values(&all),
         letter(Outcome::Inserted),
         other,
     )
@@ -96,10 +99,6 @@ pub(super) fn into(table: &TableSql, given: &[usize]) -> String {
         _ => format!(" ({})", list(given, ", ", |&c| table.columns[c].name.clone())),
     };
     format!("{} AS t{columns}{overriding}", table.name)
-}
-
-pub(super) fn values(given: &[usize], of: &str) -> String {
-    list(given, ", ", |c| format!("{of}.c{c}"))
 }
 
 /// COPY into the target.

@@ -12,6 +12,7 @@
 mod delete;
 mod duplicates;
 mod get;
+mod habits;
 mod insert;
 mod quote;
 mod related;
@@ -64,6 +65,21 @@ fn letter(outcome: crate::report::Outcome) -> String {
 /// The letter of a row that was left alone and does not come back.
 pub(crate) const UNCHANGED_WITHOUT_ROW: u8 = b'~';
 
+/// The letter of a row whose key is stored with another version than the one that the caller has read.
+pub(crate) const STALE: u8 = b'v';
+
+/// The letter of a row of which this statement cannot tell why it was not written: the stored row may be newer than
+/// what the statement sees. It is locked by now, so that the same statement can tell when it is sent again.
+pub(crate) const UNSEEN: u8 = b'n';
+
+fn stale() -> String {
+    format!("'{}'::\"char\"", char::from(STALE))
+}
+
+fn unseen() -> String {
+    format!("'{}'::\"char\"", char::from(UNSEEN))
+}
+
 fn unchanged_without_row() -> String {
     format!("'{}'::\"char\"", char::from(UNCHANGED_WITHOUT_ROW))
 }
@@ -87,24 +103,27 @@ fn returned_columns(table: &TableSql, form: Form, of: &str) -> String {
 }
 
 /// `"a" = s.c0, "b" = now()`: the assignments of an update.
-fn assignments(table: &TableSql, set: &[usize], value: impl Fn(usize) -> String) -> String {
-    let given = set.iter().map(|&c| format!("{} = {}", table.columns[c].name, value(c)));
+fn assignments(table: &TableSql, set: &[(usize, String)]) -> String {
+    let given = set.iter().map(|(c, value)| format!("{} = {value}", table.columns[*c].name));
     let by_expression = table
         .columns
         .iter()
         .enumerate()
-        .filter(|(c, _)| !set.contains(c))
+        .filter(|(c, _)| set.iter().all(|(set, _)| set != c))
         .filter_map(|(_, column)| column.on_update.map(|expression| format!("{} = ({expression})", column.name)));
     given.chain(by_expression).collect::<Vec<_>>().join(", ")
 }
 
 /// `(t."a" IS DISTINCT FROM s.c0 OR …)`: whether a row would change.
-fn differs(table: &TableSql, set: &[usize], value: impl Fn(usize) -> String) -> String {
-    let one = |&c: &usize| {
-        let column = &table.columns[c];
+fn differs(table: &TableSql, set: &[(usize, String)]) -> String {
+    if set.is_empty() {
+        return "false".to_owned();
+    }
+    let one = |(c, value): &(usize, String)| {
+        let column = &table.columns[*c];
         // json, xml and some geometric types have no equality; their texts do.
         let text = if column.comparable { "" } else { "::text" };
-        format!("t.{}{text} IS DISTINCT FROM {}{text}", column.name, value(c))
+        format!("t.{}{text} IS DISTINCT FROM {value}{text}", column.name)
     };
     format!("({})", list(set, " OR ", one))
 }

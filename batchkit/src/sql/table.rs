@@ -2,10 +2,11 @@
 
 use postgres_types::{Kind, Type};
 
+use super::habits::SoftDelete;
 use super::quote::{quote, table_name};
-use crate::catalog::{RelationKind, Table};
+use crate::catalog::{RelationKind, Table, TableColumn};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Model;
+use crate::model::{ColumnKind, Model};
 use crate::wire::base;
 
 /// A table as the statements need it.
@@ -23,6 +24,10 @@ pub(crate) struct TableSql {
     pub(crate) hides_xmax: bool,
     /// Whether a trigger may change a row before it is inserted.
     pub(crate) triggered: bool,
+    /// The column that counts the changes of its row.
+    pub(crate) version: Option<usize>,
+    /// The column that marks rows as deleted.
+    pub(crate) soft_delete: Option<SoftDelete>,
 }
 
 /// A column as the statements need it.
@@ -42,8 +47,19 @@ pub(crate) struct ColumnSql {
     pub(crate) default: Option<String>,
     /// Whether a value has to override the server's own (an identity).
     pub(crate) identity: bool,
+    /// The expression that sets the column where an inserted row does not give it, unless the table's own
+    /// default does the same.
+    pub(crate) on_insert: Option<&'static str>,
     /// The expression that sets the column on each update.
     pub(crate) on_update: Option<&'static str>,
+}
+
+impl ColumnSql {
+    /// The expression that draws a value for a row that does not give it, in the column's type.
+    pub(crate) fn draw(&self) -> Option<String> {
+        let own = self.on_insert.map(|expression| format!("({expression})::{}", self.type_sql));
+        own.or_else(|| self.default.clone())
+    }
 }
 
 impl TableSql {
@@ -59,6 +75,7 @@ impl TableSql {
                 collation: found.collation.clone(),
                 default: found.default.clone().filter(|_| found.default_allowed),
                 identity: found.identity.is_some(),
+                on_insert: column.insert_expression().filter(|&expression| !is_default(expression, found)),
                 on_update: column.on_update,
             })
         });
@@ -72,7 +89,18 @@ impl TableSql {
             row_type: table.columns.iter().map(|column| position(&column.name)).collect(),
             hides_xmax: matches!(table.kind, RelationKind::Partitioned | RelationKind::View),
             triggered: table.triggers_before_insert(),
+            version: model.version(),
+            soft_delete: model.soft_delete().map(|column| {
+                let found = table.column(model.columns[column].name);
+                SoftDelete { column, is_flag: found.is_some_and(|found| *base(&found.ty) == Type::BOOL) }
+            }),
         }
+    }
+
+    /// The columns that an expression fills in where an inserted row gives only these, with the expressions.
+    pub(crate) fn filled_in(&self, given: &[usize]) -> impl Iterator<Item = (usize, &'static str)> {
+        let columns = self.columns.iter().enumerate().filter(|(c, _)| !given.contains(c));
+        columns.filter_map(|(c, column)| Some((c, column.on_insert?)))
     }
 
     /// The table as the model alone tells it, for reading statements without a connection: as if the table
@@ -88,7 +116,8 @@ impl TableSql {
                     );
                     Error::new(ErrorKind::Schema, what).in_table(model.display_name()).in_column(column.name)
                 })?;
-            let default = matches!(column.kind, crate::model::ColumnKind::Auto).then(|| {
+            let on_insert = column.insert_expression().filter(|&expression| expression != "NULL");
+            let default = (column.kind == ColumnKind::Auto && column.insert_expression().is_none()).then(|| {
                 format!(
                     "nextval(pg_get_serial_sequence('{}', '{}'))",
                     table_name(model),
@@ -103,6 +132,7 @@ impl TableSql {
                 collation: None,
                 identity: default.is_some(),
                 default,
+                on_insert,
                 on_update: column.on_update,
             })
         });
@@ -113,8 +143,18 @@ impl TableSql {
             row_type: (0..model.columns.len()).map(Some).collect(),
             hides_xmax: false,
             triggered: false,
+            version: model.version(),
+            soft_delete: model
+                .soft_delete()
+                .map(|column| SoftDelete { column, is_flag: model.columns[column].accepts(&Type::BOOL) }),
         })
     }
+}
+
+/// Whether the table's own default does the same as this expression.
+fn is_default(expression: &str, column: &TableColumn) -> bool {
+    let generates = column.identity.is_some() || column.generated;
+    !generates && column.default.as_deref().unwrap_or("NULL") == expression.trim()
 }
 
 /// Types that a field may fit, the likeliest first: the one that is meant when no server is asked.

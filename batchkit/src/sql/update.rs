@@ -1,8 +1,9 @@
 //! UPDATE of each row to its own values.
 
+use super::habits::{and_live, and_version, next_version};
 use super::source::Source;
 use super::table::TableSql;
-use super::{Form, answer_columns, assignments, differs, key_equals, letter, list, returned_columns};
+use super::{Form, answer_columns, assignments, differs, key_equals, letter, list, returned_columns, stale, unseen};
 use crate::report::Outcome;
 
 /// An update.
@@ -14,20 +15,25 @@ pub(crate) struct Update<'a> {
     pub(crate) key: &'a [usize],
     /// The columns to set.
     pub(crate) set: &'a [usize],
+    /// The version, if the rows give it: only a stored row that has it is updated.
+    pub(crate) version: Option<usize>,
     /// Whether rows that would not change are left alone.
     pub(crate) if_changed: bool,
 }
 
-/// The text of an update. An update that only leaves rows alone is always asked for its outcomes.
+/// The text of an update. An update that only leaves rows alone, or compares their versions, is always asked for its
+/// outcomes.
 pub(crate) fn update(table: &TableSql, source: Source, verb: &Update<'_>, form: Form) -> String {
     let from = source.relation(table, verb.given);
     let value = |c: usize| format!("s.c{c}");
-    let set = assignments(table, verb.set, value);
-    let matches = key_equals(table, verb.key, "t", "s");
-    let changed = match verb.if_changed {
-        true => format!(" AND {}", differs(table, verb.set, value)),
-        false => String::new(),
-    };
+    let set: Vec<_> = verb.set.iter().map(|&c| (c, value(c))).collect();
+    // What is marked as deleted is found only to change the mark.
+    let finds_deleted = table.soft_delete.is_some_and(|soft_delete| verb.set.contains(&soft_delete.column));
+    let matches = key_equals(table, verb.key, "t", "s") + &and_live(table, "t", !finds_deleted);
+    let differs = differs(table, &set);
+    let changed = if verb.if_changed { format!(" AND {differs}") } else { String::new() };
+    let version = and_version(table, verb.version, value);
+    let set = assignments(table, &set.into_iter().chain(next_version(table)).collect::<Vec<_>>());
     if form == Form::Count {
         return format!("UPDATE {} AS t SET {set} FROM {from} WHERE {matches}{changed}", table.name);
     }
@@ -35,10 +41,10 @@ pub(crate) fn update(table: &TableSql, source: Source, verb: &Update<'_>, form: 
     let (updated, missing) = (letter(Outcome::Updated), letter(Outcome::Missing));
     let done = format!(
         "WITH s AS MATERIALIZED (SELECT s.* FROM {from}), \
-         d AS (UPDATE {} AS t SET {set} FROM s WHERE {matches}{changed} RETURNING s.o{returned})",
+         d AS (UPDATE {} AS t SET {set} FROM s WHERE {matches}{version}{changed} RETURNING s.o{returned})",
         table.name
     );
-    if !verb.if_changed {
+    if !verb.if_changed && verb.version.is_none() {
         let columns = answer_columns(table, form, "d");
         return format!(
             "{done} SELECT s.o, CASE WHEN d.o IS NULL THEN {missing} ELSE {updated} END{columns} \
@@ -46,15 +52,25 @@ pub(crate) fn update(table: &TableSql, source: Source, verb: &Update<'_>, form: 
         );
     }
     let columns = match form {
-        Form::Rows => list(table.columns.iter().enumerate(), "", |(c, column)| {
+        Form::Rows if verb.if_changed => list(table.columns.iter().enumerate(), "", |(c, column)| {
             format!(", CASE WHEN d.o IS NULL THEN t.{} ELSE d.r{c} END", column.name)
         }),
-        _ => String::new(),
+        _ => answer_columns(table, form, "d"),
     };
     let unchanged = letter(Outcome::Unchanged);
+    let rest = match verb.version {
+        None => format!("ELSE {unchanged}"),
+        // The version is as it should be, and still the row was not updated: a rival has changed it since this
+        // statement began, or a trigger did not let it.
+        Some(c) => {
+            let name = &table.columns[c].name;
+            let same = if verb.if_changed { format!("WHEN NOT {differs} THEN {unchanged} ") } else { String::new() };
+            format!("WHEN t.{name} <> {} THEN {} {same}ELSE {}", value(c), stale(), unseen())
+        }
+    };
     let key = &table.columns[verb.key[0]].name;
     format!(
-        "{done} SELECT s.o, CASE WHEN d.o IS NOT NULL THEN {updated} WHEN t.{key} IS NULL THEN {missing} ELSE {unchanged} END{columns} \
+        "{done} SELECT s.o, CASE WHEN d.o IS NOT NULL THEN {updated} WHEN t.{key} IS NULL THEN {missing} {rest} END{columns} \
          FROM s LEFT JOIN d ON d.o = s.o LEFT JOIN {} AS t ON {matches}",
         table.name
     )

@@ -1,10 +1,12 @@
 //! INSERT … ON CONFLICT DO UPDATE, with inserted and updated told apart.
 
-use super::insert::{into, values};
+use super::habits::{and_version, columns, new_row, next_version, revival, values};
+use super::insert::into;
 use super::source::Source;
 use super::table::TableSql;
 use super::{
-    Form, answer_columns, assignments, differs, key_equals, letter, list, returned_columns, unchanged_without_row,
+    Form, answer_columns, assignments, differs, key_equals, letter, list, returned_columns, stale,
+    unchanged_without_row, unseen,
 };
 use crate::report::Outcome;
 
@@ -17,6 +19,8 @@ pub(crate) struct Upsert<'a> {
     pub(crate) target: &'a [usize],
     /// The columns to set on a conflict.
     pub(crate) set: &'a [usize],
+    /// The version, if the rows give it: only a stored row that has it is updated.
+    pub(crate) version: Option<usize>,
     /// Whether rows that would not change are left alone.
     pub(crate) if_changed: bool,
 }
@@ -24,14 +28,7 @@ pub(crate) struct Upsert<'a> {
 /// The text of an upsert. Its counting form answers one row: how many were inserted, how many updated.
 pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: Form) -> String {
     let from = source.relation(table, verb.given);
-    let excluded = |c: usize| format!("EXCLUDED.{}", table.columns[c].name);
-    let set = assignments(table, verb.set, excluded);
-    let target = list(verb.target, ", ", |&c| table.columns[c].name.clone());
-    let action = match (set.is_empty(), verb.if_changed && !verb.set.is_empty()) {
-        (true, _) => "DO NOTHING".to_owned(),
-        (false, true) => format!("DO UPDATE SET {set} WHERE {}", differs(table, verb.set, excluded)),
-        (false, false) => format!("DO UPDATE SET {set}"),
-    };
+    let conflict = on_conflict(table, verb);
     // A row that this statement inserted has no xmax. Where that cannot be asked, whether the row was there
     // before tells the same, unless a rival inserts it in between.
     let (existed, inserted) = match table.hides_xmax {
@@ -45,15 +42,17 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
         ),
         false => (String::new(), "d.i".to_owned()),
     };
+    let target = list(verb.target, ", ", |&c| table.columns[c].name.clone());
     let asked = if table.hides_xmax { "true" } else { "t.xmax = 0" };
     let returned_key = list(verb.target, ", ", |&c| format!("t.{} AS k{c}", table.columns[c].name));
     let returned = returned_columns(table, form, "t");
+    let new = new_row(table, verb.given);
     let done = format!(
         "WITH s AS MATERIALIZED (SELECT s.*{existed} FROM {from}), \
-         d AS (INSERT INTO {} SELECT {} FROM s ORDER BY s.o ON CONFLICT ({target}) {action} \
+         d AS (INSERT INTO {} SELECT {} FROM s ORDER BY s.o ON CONFLICT ({target}) {conflict} \
          RETURNING true AS w, {asked} AS i, {returned_key}{returned})",
-        into(table, verb.given),
-        values(verb.given, "s"),
+        into(table, &columns(&new)),
+        values(&new),
     );
     let matches = list(verb.target, " AND ", |c| format!("d.k{c} = s.c{c}"));
     if form == Form::Count {
@@ -62,36 +61,89 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
             "{done} SELECT count(*) FILTER (WHERE {inserted}), count(*) FILTER (WHERE NOT {inserted}) FROM d{joined}"
         );
     }
-    // What neither was inserted nor updated was left alone where that is allowed, else dropped by a trigger.
-    let may_stay = verb.if_changed || set.is_empty();
-    let rest = match (form, may_stay) {
-        (_, false) => letter(Outcome::Skipped),
-        (Form::Rows, true) => {
-            // A rival's row may be too new for this statement to see.
-            let seen = &table.columns[verb.target[0]].name;
-            format!(
-                "CASE WHEN t.{seen} IS NULL THEN {} ELSE {} END",
-                unchanged_without_row(),
-                letter(Outcome::Unchanged)
-            )
-        }
-        (_, true) => letter(Outcome::Unchanged),
+    let left = left_alone(table, verb, form);
+    let stored = match left.looks {
+        true => format!(" LEFT JOIN {} AS t ON {}", table.name, key_equals(table, verb.target, "t", "s")),
+        false => String::new(),
     };
-    let (stored, columns) = match (form, may_stay) {
-        (Form::Rows, true) => (
-            format!(" LEFT JOIN {} AS t ON {}", table.name, key_equals(table, verb.target, "t", "s")),
-            list(table.columns.iter().enumerate(), "", |(c, column)| {
-                format!(", CASE WHEN d.w THEN d.r{c} ELSE t.{} END", column.name)
-            }),
-        ),
-        _ => (String::new(), answer_columns(table, form, "d")),
+    let answered = match form {
+        Form::Rows if left.has_row => list(table.columns.iter().enumerate(), "", |(c, column)| {
+            format!(", CASE WHEN d.w THEN d.r{c} ELSE t.{} END", column.name)
+        }),
+        _ => answer_columns(table, form, "d"),
     };
     format!(
-        "{done} SELECT s.o, CASE WHEN d.w IS NULL THEN {rest} WHEN {inserted} THEN {} ELSE {} END{columns} \
+        "{done} SELECT s.o, CASE WHEN d.w IS NULL THEN {} WHEN {inserted} THEN {} ELSE {} END{answered} \
          FROM s {} d ON {matches}{stored}",
+        left.outcome,
         letter(Outcome::Inserted),
         letter(Outcome::Updated),
         // A trigger that changes the key leaves a row without an input: it must be seen, not lost.
         if table.triggered { "FULL JOIN" } else { "LEFT JOIN" },
     )
+}
+
+/// What a row whose key is taken is set to, its version aside. `value` names the caller's value of a column.
+fn wanted(table: &TableSql, verb: &Upsert<'_>, value: impl Fn(usize) -> String) -> Vec<(usize, String)> {
+    let revival = revival(table, verb.given, &value).filter(|(c, _)| !verb.set.contains(c));
+    verb.set.iter().map(|&c| (c, value(c))).chain(revival).collect()
+}
+
+/// What is done with a row whose key is taken.
+fn on_conflict(table: &TableSql, verb: &Upsert<'_>) -> String {
+    let excluded = |c: usize| format!("EXCLUDED.{}", table.columns[c].name);
+    let mut set = wanted(table, verb, excluded);
+    // Where there is nothing to set, a row is touched only to bring it back.
+    let only_revives = verb.set.is_empty() && verb.version.is_none() && !set.is_empty();
+    let changed = match (verb.if_changed && !set.is_empty()) || only_revives {
+        true => format!(" AND {}", differs(table, &set)),
+        false => String::new(),
+    };
+    let condition = and_version(table, verb.version, excluded) + &changed;
+    if verb.version.is_some() || !assignments(table, &set).is_empty() {
+        set.extend(next_version(table));
+    }
+    match (assignments(table, &set), condition.strip_prefix(" AND ")) {
+        (set, _) if set.is_empty() => "DO NOTHING".to_owned(),
+        (set, Some(condition)) => format!("DO UPDATE SET {set} WHERE {condition}"),
+        (set, None) => format!("DO UPDATE SET {set}"),
+    }
+}
+
+/// How a row is answered that was neither inserted nor updated.
+struct LeftAlone {
+    /// The expression of its outcome.
+    outcome: String,
+    /// Whether that, or the answer, needs the stored row.
+    looks: bool,
+    /// Whether it may come with the stored row.
+    has_row: bool,
+}
+
+/// What neither was inserted nor updated was left alone where that is allowed, else dropped by a trigger.
+fn left_alone(table: &TableSql, verb: &Upsert<'_>, form: Form) -> LeftAlone {
+    let (skipped, unchanged) = (letter(Outcome::Skipped), letter(Outcome::Unchanged));
+    let has_row = verb.if_changed || verb.set.is_empty();
+    let seen = &table.columns[verb.target[0]].name;
+    if let Some(c) = verb.version {
+        let differs = differs(table, &wanted(table, verb, |c| format!("s.c{c}")));
+        let same = if verb.if_changed { format!("WHEN NOT {differs} THEN {unchanged} ") } else { String::new() };
+        let outcome = format!(
+            "CASE WHEN t.{seen} IS NULL THEN {unseen} WHEN t.{} <> s.c{c} THEN {} {same}ELSE {unseen} END",
+            table.columns[c].name,
+            stale(),
+            unseen = unseen(),
+        );
+        return LeftAlone { outcome, looks: true, has_row: verb.if_changed };
+    }
+    match form {
+        _ if !has_row => LeftAlone { outcome: skipped, looks: false, has_row },
+        // A rival's row may be too new for this statement to see.
+        Form::Rows => LeftAlone {
+            outcome: format!("CASE WHEN t.{seen} IS NULL THEN {} ELSE {unchanged} END", unchanged_without_row()),
+            looks: true,
+            has_row,
+        },
+        _ => LeftAlone { outcome: unchanged, looks: false, has_row },
+    }
 }
