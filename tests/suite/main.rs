@@ -19,6 +19,7 @@ mod model;
 mod parallel;
 mod proxy;
 mod rejects;
+mod relations;
 mod repository;
 mod schema;
 mod spans;

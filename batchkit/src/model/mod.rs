@@ -112,6 +112,12 @@ impl Model {
         self.columns.iter().position(|column| column.role == ColumnRole::SoftDelete)
     }
 
+    /// Whether the other describes the same table by the same columns. (A constant has no address of its own.)
+    pub(crate) fn is(&self, other: &Model) -> bool {
+        let names = |model: &'static [Column]| model.iter().map(|column| column.name);
+        (self.schema, self.table) == (other.schema, other.table) && names(self.columns).eq(names(other.columns))
+    }
+
     /// All declared unique keys, the primary one first.
     pub fn keys(&self) -> impl Iterator<Item = &UniqueKey> {
         self.key.iter().chain(self.unique)

@@ -63,16 +63,6 @@ pub struct OrderBy {
     pub descending: bool,
 }
 
-impl Association {
-    /// The columns that rows are found by where the relation is followed: of the other model, or of the link.
-    pub(crate) fn found_by(&self) -> (&'static Model, &'static [usize]) {
-        match &self.through {
-            Some(through) => ((through.model)(), (through.columns)()),
-            None => ((self.target)(), (self.target_columns)()),
-        }
-    }
-}
-
 /// The typed name of a relation of `M` to `T`: `Product::RELATIONS.reviews`.
 pub struct Relation<M, T> {
     name: &'static str,

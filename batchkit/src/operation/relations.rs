@@ -154,7 +154,7 @@ struct Server<'e, 'w> {
 
 impl Server<'_, '_> {
     fn table(&self, model: &'static Model) -> Result<&Table> {
-        let known = self.tables.iter().find(|(known, _)| std::ptr::eq(*known, model));
+        let known = self.tables.iter().find(|(known, _)| known.is(model));
         let unknown = || Error::new(ErrorKind::UnknownRelation, format!("`{}` was not asked about", model.name));
         known.map(|(_, table)| &**table).ok_or_else(unknown)
     }
@@ -194,6 +194,7 @@ impl Server<'_, '_> {
             target: &target,
             target_columns: (association.target_columns)(),
             order,
+            only_live: !self.engine.with_deleted,
         });
         let columns = association.columns;
         let carrier = Target { model, table, columns, rejects: false }.columns_carrier(&own, columns);

@@ -54,7 +54,7 @@ impl Tree {
             let target = (association.target)();
             let through = association.through.map(|through| (through.model)());
             for found in through.into_iter().chain([target]) {
-                if !models.iter().any(|known| std::ptr::eq(*known, found)) {
+                if !models.iter().any(|known| known.is(found)) {
                     models.push(found);
                 }
             }

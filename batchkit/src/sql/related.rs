@@ -1,8 +1,9 @@
 //! SELECT of the rows that are related to keys.
 
+use super::habits::and_live;
+use super::list;
 use super::source::Source;
 use super::table::TableSql;
-use super::list;
 use crate::model::OrderBy;
 
 /// How rows are related to keys.
@@ -20,26 +21,30 @@ pub(crate) struct Related<'a> {
     pub(crate) target_columns: &'a [usize],
     /// The order of the rows of one key.
     pub(crate) order: &'a [OrderBy],
+    /// Whether rows that are marked as deleted are left out.
+    pub(crate) only_live: bool,
 }
 
 /// The text that answers the related rows, each with its key's position in front. Behind the parameters of the keys
 /// there is one more, an int8: the position of the first key.
 pub(crate) fn related(related: &Related<'_>) -> String {
-    let Related { own, columns, through, target, target_columns, order } = related;
+    let Related { own, columns, through, target, target_columns, order, only_live } = related;
     let from = Source::Columns.relation(own, columns);
     let first = Source::Columns.parameters(own, columns) + 1;
     let equal = |left: &str, table: &TableSql, left_columns: &[usize], right: &dyn Fn(usize) -> String| {
         list(left_columns.iter().zip(0..), " AND ", |(&c, n)| format!("{left}.{} = {}", table.columns[c].name, right(n)))
     };
     let key = |n: usize| format!("s.c{}", columns[n]);
+    let live = and_live(target, "t", *only_live);
     let joined = match through {
-        None => format!("JOIN {} AS t ON {}", target.name, equal("t", target, target_columns, &key)),
+        None => format!("JOIN {} AS t ON {}{live}", target.name, equal("t", target, target_columns, &key)),
         Some((link, own, other)) => {
             let linked = |n: usize| format!("j.{}", link.columns[other[n]].name);
             format!(
-                "JOIN {} AS j ON {} JOIN {} AS t ON {}",
+                "JOIN {} AS j ON {}{} JOIN {} AS t ON {}{live}",
                 link.name,
                 equal("j", link, own, &key),
+                and_live(link, "j", *only_live),
                 target.name,
                 equal("t", target, target_columns, &linked)
             )
