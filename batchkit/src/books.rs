@@ -12,7 +12,7 @@ use crate::observe::{Ending, Observation};
 use crate::reject::{Reject, RejectSink};
 use crate::report::{Outcome, PostFailure, Report};
 use crate::retry::Ran;
-use crate::session::StoredRow;
+use crate::session::{Graph, StoredRow};
 use crate::source::Chunk;
 
 /// The shared books.
@@ -150,6 +150,11 @@ impl Books {
         if let Some(observation) = observation {
             observation.end(&self.report(), Ending::Dropped);
         }
+    }
+
+    /// What was inserted below the rows.
+    pub(crate) fn take_graph(&self) -> Graph {
+        self.with(Ledger::take_graph)
     }
 
     /// Closes the books of a call that ends so: the report, and the stored rows in input order.

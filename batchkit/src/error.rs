@@ -89,6 +89,9 @@ struct Inner {
     server_message: Option<String>,
     reason: Option<String>,
     rows: Vec<Range<usize>>,
+    path: Option<String>,
+    /// Whether its rows are positions in a chunk still.
+    of_chunk: bool,
     chunk: Option<usize>,
     mismatches: Vec<String>,
     report: Option<Report>,
@@ -138,6 +141,37 @@ impl Error {
 
     pub(crate) fn of_row(self, row: usize) -> Self {
         self.of_rows(std::iter::once(row..row + 1))
+    }
+
+    /// It is about a row by its position in its chunk.
+    pub(crate) fn of_chunk_row(mut self, row: usize) -> Self {
+        self.0.of_chunk = true;
+        self.of_row(row)
+    }
+
+    /// The positions in its chunk of an error of a statement whose rows begin behind so many.
+    pub(crate) fn behind(mut self, rows: usize) -> Self {
+        if self.0.of_chunk {
+            self.0.rows.iter_mut().for_each(|range| *range = range.start + rows..range.end + rows);
+        }
+        self
+    }
+
+    /// It is about rows below others, on the relation `name`; `owner` tells which one each is below.
+    pub(crate) fn from_below(mut self, name: &str, owner: impl Fn(usize) -> Option<usize>) -> Self {
+        let rows = std::mem::take(&mut self.0.rows);
+        let mut owners: Vec<usize> = rows.into_iter().flatten().filter_map(owner).collect();
+        owners.dedup();
+        self.0.rows = ranges(&owners);
+        self.0.of_chunk |= !owners.is_empty();
+        let path = self.0.path.take().map_or_else(|| name.to_owned(), |path| format!("{name}.{path}"));
+        self.below(path)
+    }
+
+    /// What is wrong is below the row, on this path.
+    pub(crate) fn below(mut self, path: impl Into<String>) -> Self {
+        self.0.path.get_or_insert(path.into());
+        self
     }
 
     pub(crate) fn in_chunk(mut self, chunk: usize) -> Self {
@@ -208,7 +242,7 @@ impl Error {
 
     /// The same error with the input positions of its rows; `positions` are those of the chunk's rows, in order.
     pub(crate) fn at(mut self, positions: &[usize]) -> Self {
-        if self.kind() == ErrorKind::Stale {
+        if self.kind() == ErrorKind::Stale || self.0.of_chunk {
             let rows = std::mem::take(&mut self.0.rows);
             let rows: Vec<usize> = rows.into_iter().flatten().filter_map(|row| positions.get(row).copied()).collect();
             self.0.rows = ranges(&rows);
@@ -285,6 +319,13 @@ impl Error {
         &self.0.rows
     }
 
+    /// In a graph, the way from the row in [`rows`](Self::rows) to the one below it that is to blame: `lines[3]`, or
+    /// `lines` where it is not known which.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        self.0.path.as_deref()
+    }
+
     /// The number of the chunk, from 0.
     #[must_use]
     pub fn chunk(&self) -> Option<usize> {
@@ -339,6 +380,9 @@ impl fmt::Display for Error {
         }
         if !inner.rows.is_empty() {
             write!(f, "; {}", RowRanges(&inner.rows))?;
+        }
+        if let Some(path) = &inner.path {
+            write!(f, ", at {path:?} below")?;
         }
         if let Some(chunk) = inner.chunk {
             write!(f, " in chunk {chunk}")?;

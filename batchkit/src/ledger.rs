@@ -8,7 +8,7 @@ use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::{KeyShape, Reject};
 use crate::report::{Counts, Outcome, PostFailure, Report};
-use crate::session::{ChunkAnswer, StoredRow};
+use crate::session::{ChunkAnswer, Graph, Kind, StoredRow};
 use crate::source::{Chunk, ranges};
 use crate::sql::Form;
 
@@ -29,6 +29,7 @@ pub(crate) struct Ledger {
     max_rejects: u64,
     max_reject_percent: u64,
     key: Arc<KeyShape>,
+    graph: Graph,
 }
 
 impl Ledger {
@@ -49,6 +50,7 @@ impl Ledger {
             max_rejects: config.max_rejects.unwrap_or(u64::MAX),
             max_reject_percent: config.max_reject_percent.map_or(100, u64::from),
             key,
+            graph: Graph::default(),
         }
     }
 
@@ -78,6 +80,7 @@ impl Ledger {
         self.chunks += 1;
         self.committed.extend(chunk.ranges());
         self.counts.merge(&answer.counts);
+        self.graph.merge(answer.graph);
         for (&position, (outcome, stored)) in chunk.positions.iter().zip(answer.rows) {
             self.set(position, outcome);
             if stored.is_some() {
@@ -118,6 +121,13 @@ impl Ledger {
             Some(positions) => positions.iter().copied().filter_map(stored).collect(),
             None => (0..self.stored.len()).filter_map(stored).collect(),
         }
+    }
+
+    /// The rows that were inserted below, as they are stored; their number stays in the books.
+    pub(crate) fn take_graph(&mut self) -> Graph {
+        let counts = self.graph.kinds.iter().map(|(label, kind)| (*label, Kind { stored: Vec::new(), ..*kind }));
+        let counted = Graph { kinds: counts.collect(), depth: self.graph.depth };
+        std::mem::replace(&mut self.graph, counted)
     }
 
     /// Takes down what the caller's post-processing dropped and failed at.
@@ -164,6 +174,7 @@ impl Ledger {
             rejects: self.rejects,
             post_dropped: self.post_dropped,
             post_failures: self.post_failures,
+            below: self.graph.kinds.iter().map(|(label, kind)| ((*label).to_owned(), kind.inserted)).collect(),
             elapsed: self.started.elapsed(),
         };
         (report, self.stored)

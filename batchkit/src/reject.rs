@@ -25,6 +25,8 @@ pub struct Reject {
     pub constraint: Option<String>,
     /// The column to blame, where one is.
     pub column: Option<String>,
+    /// In a graph, the way from the row to the one below it that is to blame: `lines[3]`, or `lines`.
+    pub path: Option<String>,
     /// What the caller's own [`pre_process`](crate::BatchOperations::pre_process) said of it.
     pub reason: Option<String>,
 }
@@ -39,6 +41,7 @@ impl Reject {
             sqlstate: error.sqlstate().map(|state| state.code().to_owned()),
             constraint: error.constraint().map(str::to_owned),
             column: error.column().map(str::to_owned),
+            path: error.path().map(str::to_owned),
             reason: error.reason().map(str::to_owned),
         }
     }

@@ -149,6 +149,7 @@ pub struct Report {
     pub(crate) retries: u64,
     pub(crate) post_dropped: u64,
     pub(crate) post_failures: Vec<PostFailure>,
+    pub(crate) below: Vec<(String, u64)>,
     pub(crate) elapsed: Duration,
 }
 
@@ -291,6 +292,12 @@ impl Report {
     #[must_use]
     pub fn post_failures(&self) -> &[PostFailure] {
         &self.post_failures
+    }
+
+    /// In a graph, how many rows were inserted below the call's own, by the relation that leads to them:
+    /// `Order.lines`.
+    pub fn below(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.below.iter().map(|(relation, rows)| (relation.as_str(), *rows))
     }
 
     /// The time from the start of the call to its end.

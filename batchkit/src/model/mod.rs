@@ -14,6 +14,7 @@
 mod column;
 mod convert;
 mod field;
+mod graph;
 mod habit;
 mod key;
 mod patch;
@@ -28,6 +29,8 @@ pub use field::{Field, FieldNames, Fields};
 pub use habit::{SoftDeleteValue, VersionValue};
 #[doc(hidden)]
 pub use habit::{check_soft_delete, check_version};
+#[doc(hidden)]
+pub use graph::{Child, GraphRows, graph_rows};
 pub use key::{KeyFor, KeyPart, NoKey, Unique, UniqueKey};
 #[doc(hidden)]
 pub use patch::{PatchValue, ascending, check_patch, position};

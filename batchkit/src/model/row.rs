@@ -4,7 +4,9 @@
 //! nothing but key and price, and neither pretends otherwise with a sentinel.
 
 use super::BatchModel;
+use super::graph::Child;
 use crate::relation::Branched;
+use crate::source::ChildWriter;
 use crate::wire::{ColumnWriter, Fault, ReadFault, RowReader};
 
 /// A struct that gives values for some columns of `M`. Made by the derives.
@@ -17,6 +19,14 @@ pub trait WriteRow<M: BatchModel>: Sync {
     /// # Errors
     /// When the value has no form in the column's type.
     fn write(&self, column: usize, out: &mut ColumnWriter<'_>) -> Result<(), Fault>;
+
+    /// The kinds of rows below this one that are inserted with it. Used by generated code.
+    #[doc(hidden)]
+    const CHILDREN: &'static [Child] = &[];
+
+    /// Hands over the rows of one kind, a position of [`CHILDREN`](Self::CHILDREN).
+    #[doc(hidden)]
+    fn children(&self, _kind: usize, _out: &mut ChildWriter<'_>) {}
 }
 
 /// A row that can be inserted into `M`'s table: `M` itself, or its `#[batch(new = "…")]` form.
@@ -38,6 +48,12 @@ impl<M: BatchModel, R: WriteRow<M>> WriteRow<M> for &R {
 
     fn write(&self, column: usize, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
         (*self).write(column, out)
+    }
+
+    const CHILDREN: &'static [Child] = R::CHILDREN;
+
+    fn children(&self, kind: usize, out: &mut ChildWriter<'_>) {
+        (*self).children(kind, out);
     }
 }
 

@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+
 use crate::catalog::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Model, ReadRow};
+use super::graph::Graph;
+use super::relations::relate_slots;
+use crate::relation::Stored;
 use crate::report::Report;
-use crate::session::StoredRow;
+use crate::session::{self, StoredRow};
 use crate::source::ranges;
 use crate::wire::{ColumnType, RowReader};
 
@@ -17,6 +22,8 @@ pub struct Answered {
     pub(super) report: Report,
     pub(super) rows: Vec<Option<StoredRow>>,
     pub(super) types: Arc<[ColumnType]>,
+    /// What was inserted below the rows.
+    pub(super) graph: Option<(Graph, session::Graph)>,
 }
 
 impl Answered {
@@ -32,16 +39,42 @@ impl Answered {
     }
 
     /// The stored rows in input order, decoded.
-    pub(super) fn rows<M: ReadRow>(self) -> impl Iterator<Item = Result<Option<M>>> {
-        let Answered { rows, types, report } = self;
-        rows.into_iter().enumerate().map(move |(position, row)| match row {
+    pub(super) fn rows<M: ReadRow>(self) -> Result<Vec<Option<M>>> {
+        let Answered { rows, types, report, graph } = self;
+        let rows = rows.into_iter().enumerate().map(|(position, row)| match row {
             None => Ok(None),
             // What was written is in all the same.
             Some(row) => decode(row.fields(), &types)
                 .map(Some)
                 .map_err(|error: Error| error.of_row(position).with_report(report.clone())),
-        })
+        });
+        let rows = rows.collect::<Result<Vec<_>>>()?;
+        match graph {
+            None => Ok(rows),
+            Some((graph, below)) => with_below(rows, types, &graph, below),
+        }
     }
+}
+
+/// Fills in the relations of these rows with what was inserted below them.
+fn with_below<M: ReadRow>(
+    rows: Vec<Option<M>>,
+    types: Arc<[ColumnType]>,
+    graph: &Graph,
+    below: session::Graph,
+) -> Result<Vec<Option<M>>> {
+    let tables = graph.tables().into_iter().map(|(model, table)| (model, read_types(model, &table)));
+    let mut stored = Stored::new(std::iter::once((M::MODEL, types)).chain(tables).collect());
+    let keys = graph.keys();
+    let tree = graph.tree(below.depth);
+    for (label, kind) in below.kinds {
+        if let Some((_, columns)) = keys.iter().find(|(known, _)| *known == label) {
+            stored.add(label, columns, kind.stored);
+        }
+    }
+    let loaded = relate_slots(rows, tree, &mut stored).now_or_never();
+    // What is stored is at hand: nothing is waited for.
+    loaded.unwrap_or_else(|| Err(Error::new(ErrorKind::Accounting, "what was inserted is not at hand")))
 }
 
 /// The types to decode all columns of the model with.

@@ -111,7 +111,7 @@ impl<M: ReadRow, V> Answer<M, V> for Returning {
     }
 
     fn answer(answered: Answered) -> Result<Vec<M>> {
-        answered.without_rejects()?.rows().filter_map(Result::transpose).collect()
+        Ok(answered.without_rejects()?.rows()?.into_iter().flatten().collect())
     }
 }
 
@@ -123,7 +123,7 @@ impl<M: ReadRow, V> Answer<M, V> for Aligned {
     }
 
     fn answer(answered: Answered) -> Result<Vec<Option<M>>> {
-        answered.without_rejects()?.rows().collect()
+        answered.without_rejects()?.rows()
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::answer::{Answered, read_types};
+use super::graph::Graph;
 use super::verb::{Unique, Verb};
 use crate::books::{Books, Tracker};
 use crate::catalog::{Catalog, Table, TableKey, check};
@@ -17,15 +18,15 @@ use crate::config::{BatchConfig, DuplicatePolicy, OnRowError, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
 use crate::metrics::Meter;
-use crate::model::Model;
+use crate::model::{Child, Model};
 use crate::observe::{self, Ending, ErrorObserver, Observation};
 use crate::plan::{self, Choice, Facts, Pairs};
 use crate::reject::{KeyColumn, KeyShape, Reject, RejectSink};
 use crate::report::Outcome;
 use crate::retry::{Policy, Renew, Retries, Shared, Works};
-use crate::session::{Carrier, Session, Suspect, Suspects, Within, Work};
+use crate::session::{Carrier, ChildWork, Session, Suspect, Suspects, Within, Work};
 use crate::settings::Opening;
-use crate::source::{Chunks, Feed, Layout};
+use crate::source::{ChildLayout, Chunks, Feed, Layout};
 use crate::sql::{self, Form, Source, TableSql};
 use crate::strategy::{self, Function, InCaller, InPool, Post, Runner};
 use crate::wire::{ColumnType, EncodedRows, Fault, RowType};
@@ -86,6 +87,13 @@ pub(crate) struct Request<'a> {
     pub(crate) post: Option<Arc<Function>>,
 }
 
+/// What a call knows before any row is encoded.
+struct Prepared {
+    columns: Vec<usize>,
+    table: Arc<Table>,
+    graph: Graph,
+}
+
 /// Which way a call would take, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -114,15 +122,19 @@ impl Request<'_> {
     }
 
     /// What the call needs to know before any row is encoded: the columns, and the table. `None` if there are no rows.
-    async fn prepare(&mut self, policy: &Policy) -> Result<Option<(Vec<usize>, Arc<Table>)>> {
+    async fn prepare(&mut self, policy: &Policy) -> Result<Option<Prepared>> {
         let columns = self.resolve()?;
+        if !self.feed.children().is_empty() && !self.verb.plain_insert() {
+            let what = "rows with others below them can be inserted, and nothing else: update and upsert them apart";
+            return Err(Error::new(ErrorKind::Config, what));
+        }
         if self.feed.is_empty() {
             return Ok(None);
         }
         let mut retries = Retries::new(policy);
         loop {
-            match policy.within_deadline(self.table()).await {
-                Ok(table) => return Ok(Some((columns, table))),
+            match policy.within_deadline(self.tables()).await {
+                Ok((table, graph)) => return Ok(Some(Prepared { columns, table, graph })),
                 Err(error) => retries.pause_after(error).await?,
             }
         }
@@ -137,7 +149,7 @@ impl Request<'_> {
         let ending = if error.is_some() { Ending::Failed } else { Ending::Answered };
         let (report, rows) = books.close(ending);
         match error {
-            None => Ok(Answered { report, rows, types: Arc::new([]) }),
+            None => Ok(Answered { report, rows, types: Arc::new([]), graph: None }),
             Some(error) => Err(error.with_report(report)),
         }
     }
@@ -146,17 +158,20 @@ impl Request<'_> {
         let started = Instant::now();
         let call = watch::Sender::new(());
         let policy = Policy::new(&self.config, call.subscribe(), std::mem::take(&mut self.observer));
-        let (columns, table) = match self.prepare(&policy).await {
+        let Prepared { columns, table, graph } = match self.prepare(&policy).await {
             Ok(Some(prepared)) => prepared,
             end => return self.end_unsent(end.err(), started, observation),
         };
         tracing::Span::current().record("db.namespace", &table.database);
-        let form = self.verb.form(self.asked);
+        let children = self.feed.children();
+        let below_form = self.asked;
+        // What is below a row takes its key.
+        let form = if graph.is_empty() { self.verb.form(self.asked) } else { Form::Rows };
         let rejects = self.config.on_row_error == OnRowError::Reject;
         let verb: Arc<dyn Verb> = Arc::from(self.verb);
         let style = strategy::style(&self.config, rejects);
         let target = Target { model: self.model, table: &table, columns: &columns, rejects };
-        let layout = target.layout(&*verb);
+        let layout = target.layout(&*verb, graph.layouts());
         let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key), started);
         let books = Books::new(ledger, self.sink, observation, self.config.log_progress, self.tracker.as_ref());
         let chunks = Chunks::new(self.feed, self.model, Arc::clone(&layout), style);
@@ -172,13 +187,16 @@ impl Request<'_> {
             if style.concurrent && verb.writes() && (rejects || verb.ignores_conflicts()) {
                 asking.put_later_ones_last(verb.unique().as_ref(), &mut running).await?;
             }
-            let (work, choice) = target.work(&*verb, self.config.transport, form)?;
+            let below = graph.works(self.config.transport, below_form)?;
+            let (work, choice) = target.work(&*verb, self.config.transport, form, below)?;
             tracing::Span::current().record("batchkit.transport", tracing::field::debug(choice.transport));
             let (pool, fallback) = (self.engine.pool.clone(), strategy::fallback(&self.config));
             let mut runner = match self.within {
                 None => {
                     let (engine, transport) = (self.engine.clone(), self.config.transport);
-                    let renewal = Renewal { engine, model: self.model, layout, verb, transport, form, rejects };
+                    let model = self.model;
+                    let renewal =
+                        Renewal { engine, model, layout, verb, transport, form, rejects, children, below_form };
                     let works = Works::new(work, Box::new(renewal));
                     let shared = Arc::new(Shared { pool, works, policy });
                     Runner::Pool(InPool { shared, books: Arc::clone(&books), fallback })
@@ -198,9 +216,10 @@ impl Request<'_> {
         if result.is_err() {
             books.book(&running.chunks.rest(), Outcome::NotAttempted);
         }
+        let below = books.take_graph();
         let (report, rows) = books.close(if result.is_err() { Ending::Failed } else { Ending::Answered });
         match result {
-            Ok(()) => Ok(Answered { report, rows, types }),
+            Ok(()) => Ok(Answered { report, rows, types, graph: Some((graph, below)).filter(|(graph, _)| !graph.is_empty()) }),
             Err(error) => {
                 if error.tells_of_a_changed_table() {
                     self.engine.forget();
@@ -239,7 +258,7 @@ impl Request<'_> {
         let table = self.table().await?;
         let rejects = self.config.on_row_error == OnRowError::Reject;
         let target = Target { model: self.model, table: &table, columns: &columns, rejects };
-        let (work, choice) = target.work(&*self.verb, self.config.transport, form)?;
+        let (work, choice) = target.work(&*self.verb, self.config.transport, form, Vec::new())?;
         Ok(Explanation { transport: choice.transport, reason: choice.reason, sql: work.sql })
     }
 
@@ -248,6 +267,18 @@ impl Request<'_> {
             return Err(Error::new(ErrorKind::Config, problem));
         }
         self.verb.resolve(self.model)
+    }
+
+    /// The table, and what is below its rows.
+    async fn tables(&mut self) -> Result<(Arc<Table>, Graph)> {
+        let table = self.table().await?;
+        let children = self.feed.children();
+        if children.is_empty() {
+            return Ok((table, Graph::default()));
+        }
+        let within = self.within.as_mut().map(Within::lend);
+        let graph = Graph::of(&self.engine, within, self.model, &table, children).await?;
+        Ok((table, graph))
     }
 
     async fn table(&mut self) -> Result<Arc<Table>> {
@@ -268,7 +299,7 @@ pub(super) struct Target<'t> {
 
 impl Target<'_> {
     /// What the rows are encoded to: their own types as they are sent, and which fields are the key.
-    fn layout(&self, verb: &dyn Verb) -> Arc<Layout> {
+    fn layout(&self, verb: &dyn Verb, below: Vec<ChildLayout>) -> Arc<Layout> {
         let found = self.columns.iter().filter_map(|&column| {
             let column = &self.model.columns[column];
             let found = self.table.column(column.name)?;
@@ -284,11 +315,17 @@ impl Target<'_> {
             KeyColumn { name: self.model.columns[column].name, ty: types[field].ty().clone(), field }
         });
         let key = KeyShape::new(columns.collect());
-        Arc::new(Layout { columns: self.columns.to_vec(), types, key })
+        Arc::new(Layout { columns: self.columns.to_vec(), types, key, below })
     }
 
     /// Chooses the transport and writes down what is done with each chunk.
-    fn work(&self, verb: &dyn Verb, asked: Transport, form: Form) -> Result<(Work, Choice)> {
+    pub(super) fn work(
+        &self,
+        verb: &dyn Verb,
+        asked: Transport,
+        form: Form,
+        below: Vec<ChildWork>,
+    ) -> Result<(Work, Choice)> {
         let table_sql = TableSql::known(self.model, self.table);
         let given_names: Vec<&str> = self.columns.iter().map(|&c| self.model.columns[c].name).collect();
         let given = |name: &str| given_names.contains(&name);
@@ -321,6 +358,7 @@ impl Target<'_> {
                 suspects: self.suspects(verb, &table_sql),
                 writes: verb.writes(),
                 turns_away: self.rejects,
+                below,
             },
             choice,
         ))
@@ -501,6 +539,8 @@ struct Renewal {
     transport: Transport,
     form: Form,
     rejects: bool,
+    children: &'static [Child],
+    below_form: Form,
 }
 
 #[async_trait]
@@ -511,14 +551,23 @@ impl Renew for Renewal {
         self.verb.refuse(self.model, &table)?;
         let (columns, rejects) = (&*self.layout.columns, self.rejects);
         let target = Target { model: self.model, table: &table, columns, rejects };
-        let layout = target.layout(&*self.verb);
+        let layout = target.layout(&*self.verb, Vec::new());
         // An enum that was made anew has another number and the same labels.
         let name = |ty: &ColumnType| ty.ty().name().to_owned();
         if !layout.types.iter().map(name).eq(self.layout.types.iter().map(name)) {
             let what = "the types of the table's columns have changed since the rows were encoded";
             return Err(Error::schema(&self.model.display_name(), vec![what.to_owned()]));
         }
-        target.work(&*self.verb, self.transport, self.form).map(|(work, _)| work)
+        let mut graph = Graph::default();
+        if !self.children.is_empty() {
+            graph = Graph::of(&self.engine, None, self.model, &table, self.children).await?;
+            if !graph.is_encoded_as(&self.layout.below) {
+                let what = "the types of the tables' columns have changed since the rows were encoded";
+                return Err(Error::schema(&self.model.display_name(), vec![what.to_owned()]));
+            }
+        }
+        let below = graph.works(self.transport, self.below_form)?;
+        target.work(&*self.verb, self.transport, self.form, below).map(|(work, _)| work)
     }
 }
 

@@ -12,12 +12,17 @@ use crate::sql::{self, Form, OnConflict, Source, TableSql, Written};
 /// The verb of [`BatchOperations::batch_insert`](crate::BatchOperations::batch_insert).
 #[derive(Debug)]
 pub struct Insert {
-    given: &'static [usize],
+    given: Vec<usize>,
     ignore: bool,
 }
 
 impl Insert {
     pub(super) fn new(given: &'static [usize]) -> Self {
+        Insert::of_columns(given.to_vec())
+    }
+
+    /// The insert of rows that give these columns.
+    pub(super) fn of_columns(given: Vec<usize>) -> Self {
         Insert { given, ignore: false }
     }
 
@@ -60,7 +65,7 @@ impl Verb for Insert {
     }
 
     fn resolve(&mut self, _model: &'static Model) -> Result<Vec<usize>> {
-        Ok(self.given.to_vec())
+        Ok(self.given.clone())
     }
 
     fn inserts(&self) -> bool {
@@ -68,7 +73,7 @@ impl Verb for Insert {
     }
 
     fn refuse(&self, model: &Model, table: &Table) -> Result<()> {
-        refuse_incomplete(model, table, self.given)
+        refuse_incomplete(model, table, &self.given)
     }
 
     fn written(&self, _columns: &[usize], keys: Option<&[Vec<usize>]>) -> Option<Written> {
@@ -88,9 +93,9 @@ impl Verb for Insert {
     }
 
     fn sql(&self, model: &Model, table: &TableSql, source: Option<Source>, single: bool, form: Form) -> String {
-        let Some(source) = source else { return sql::copy_from(table, self.given) };
+        let Some(source) = source else { return sql::copy_from(table, &self.given) };
         let insert = sql::Insert {
-            given: self.given,
+            given: &self.given,
             on_conflict: if self.ignore { OnConflict::Ignore } else { OnConflict::Fail },
             matched_by: if single { None } else { self.matched_by(model, table) },
         };

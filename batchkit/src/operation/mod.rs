@@ -5,6 +5,7 @@ mod call;
 mod delete;
 mod engine;
 mod get;
+mod graph;
 mod insert;
 mod post_process;
 mod pre_process;

@@ -103,7 +103,7 @@ impl<'a, M: ReadRow + 'a, A> WithRelations<'a, M, A> {
             (None, caller) => caller.as_mut().map(Within::lend),
         };
         let slots = call.lent(within.as_mut().map(Within::lend)).await?;
-        let slots = relate_slots(&engine, within, tree, slots).await?;
+        let slots = related(&engine, within, tree, slots).await?;
         if let Some(own) = own {
             own.commit().await?;
         }
@@ -111,37 +111,37 @@ impl<'a, M: ReadRow + 'a, A> WithRelations<'a, M, A> {
     }
 }
 
-/// Loads the relations of the rows in these slots.
-async fn relate_slots<M: ReadRow>(
-    engine: &Engine,
-    within: Option<Within<'_>>,
-    tree: Tree,
-    slots: Vec<Option<M>>,
-) -> Result<Vec<Option<M>>> {
-    let full: Vec<bool> = slots.iter().map(Option::is_some).collect();
-    let mut rows = relate(engine, within, tree, slots.into_iter().flatten().collect()).await?.into_iter();
-    Ok(full.into_iter().map(|full| if full { rows.next() } else { None }).collect())
-}
-
-/// Loads the relations of these rows.
-pub(super) async fn relate<M: ReadRow>(
+/// Loads the relations of the rows in these slots from the server.
+pub(super) async fn related<M: ReadRow>(
     engine: &Engine,
     mut within: Option<Within<'_>>,
     tree: Tree,
-    rows: Vec<M>,
-) -> Result<Vec<M>> {
+    slots: Vec<Option<M>>,
+) -> Result<Vec<Option<M>>> {
     if tree.depth() == 0 {
-        return Ok(rows);
+        return Ok(slots);
     }
     // Inside of a caller's transaction its own settings hold.
-    let config = if within.is_some() { BatchConfig { timeout: None, ..engine.config.clone() } } else { engine.config.clone() };
+    let timeout = engine.config.timeout.filter(|_| within.is_none());
+    let config = BatchConfig { timeout, ..engine.config.clone() };
     let call = watch::Sender::new(());
     let policy = Policy::new(&config, call.subscribe(), ErrorObserver::default());
     let mut tables = Vec::new();
     for model in tree.models(M::MODEL) {
         tables.push((model, policy.within_deadline(engine.table(model, within.as_mut().map(Within::lend))).await?));
     }
-    load(rows, tree, &mut Server { engine, within, tables, policy: Arc::new(policy) }).await
+    relate_slots(slots, tree, &mut Server { engine, within, tables, policy: Arc::new(policy) }).await
+}
+
+/// Loads the relations of the rows in these slots.
+pub(super) async fn relate_slots<M: ReadRow>(
+    slots: Vec<Option<M>>,
+    tree: Tree,
+    relate: &mut dyn Relate,
+) -> Result<Vec<Option<M>>> {
+    let full: Vec<bool> = slots.iter().map(Option::is_some).collect();
+    let mut rows = load(slots.into_iter().flatten().collect(), tree, relate).await?.into_iter();
+    Ok(full.into_iter().map(|full| if full { rows.next() } else { None }).collect())
 }
 
 /// PostgreSQL, which answers the questions.

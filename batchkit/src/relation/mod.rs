@@ -12,9 +12,11 @@
 
 mod branch;
 mod load;
+mod stored;
 mod tree;
 
 pub(crate) use branch::{Answers, Question};
 pub use branch::{Branched, to_many, to_one};
 pub(crate) use load::{Relate, load};
+pub(crate) use stored::Stored;
 pub(crate) use tree::Tree;

@@ -219,6 +219,7 @@ impl Search<'_> {
     /// Takes down what became of these rows.
     fn take(&mut self, part: &[usize], answer: ChunkAnswer) {
         self.answer.counts.merge(&answer.counts);
+        self.answer.graph.merge(answer.graph);
         self.counted += answer.rejects.len();
         for reject in answer.rejects {
             let row = part[reject.position];

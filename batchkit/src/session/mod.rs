@@ -4,6 +4,7 @@
 
 mod client;
 mod fate;
+mod graph;
 mod isolate;
 mod read;
 mod run;
@@ -12,6 +13,7 @@ mod transport;
 pub(crate) use client::Session;
 pub use client::Within;
 pub(crate) use fate::{Fate, Identity, fate};
+pub(crate) use graph::{ChildWork, Graph, Kind};
 pub(crate) use isolate::{Suspect, Suspects};
 pub(crate) use read::Read;
 pub(crate) use run::{Broken, ChunkAnswer, Mode, Reading, StoredRow, Work, run_chunk};

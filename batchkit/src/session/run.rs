@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::client::Session;
 use super::fate::Identity;
+use super::graph::{ChildWork, Graph, send_below};
 use super::isolate::{Suspects, isolate};
 use super::read::Read;
 use super::transport::Carrier;
@@ -37,6 +38,8 @@ pub(crate) struct Work {
     pub(crate) writes: bool,
     /// The constraints that rows may break; asked only where bad rows are turned away.
     pub(crate) suspects: Suspects,
+    /// What is done with the rows below, by their kind.
+    pub(crate) below: Vec<ChildWork>,
 }
 
 /// How the answer of a statement's counting form is read.
@@ -57,6 +60,8 @@ pub(crate) struct ChunkAnswer {
     pub(crate) rows: Vec<(Outcome, Option<StoredRow>)>,
     /// The rows that were turned away, by their position in the chunk.
     pub(crate) rejects: Vec<Reject>,
+    /// What became of the rows below.
+    pub(crate) graph: Graph,
 }
 
 impl ChunkAnswer {
@@ -205,9 +210,20 @@ async fn read_all(
 
 /// Sends a chunk's rows, statement by statement.
 pub(super) async fn send_all(session: &mut Session<'_>, work: &Work, rows: &EncodedRows) -> Result<ChunkAnswer> {
+    send_rows(session, work, &work.below, rows).await
+}
+
+/// Sends rows, statement by statement, and behind each what is below its rows.
+pub(super) async fn send_rows(
+    session: &mut Session<'_>,
+    work: &Work,
+    below: &[ChildWork],
+    rows: &EncodedRows,
+) -> Result<ChunkAnswer> {
     let mut whole = ChunkAnswer::default();
     let mut stale = Vec::new();
     for statement in work.carrier.statements(rows) {
+        let start = statement.start;
         let part = rows.slice(statement);
         let (answer, tag) = work.carrier.send(session, &work.sql, &part).await?;
         if work.form == Form::Count {
@@ -218,7 +234,12 @@ pub(super) async fn send_all(session: &mut Session<'_>, work: &Work, rows: &Enco
             Carrier::CopyInto => copied(part.len(), tag)?,
             _ => settle(session, work, &part, read_outcomes(work, part.len(), answer)?).await?,
         };
+        let first = whole.rows.len();
         stale.extend(whole.take(answered));
+        if !below.is_empty() {
+            let sent = send_below(session, below, &part, &whole.rows[first..]).await;
+            whole.graph.merge(sent.map_err(|error| error.behind(start))?);
+        }
     }
     if !stale.is_empty() && !work.turns_away {
         return Err(Error::stale().of_rows(ranges(&stale)));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::ahead::Ahead;
 use super::feed::{Encoded, Feed, Layout, Piece};
+use super::graph::ChildFault;
 use super::order::by_key;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -318,6 +319,10 @@ impl<'a> Chunks<'a> {
                 let column = self.model.columns[self.layout.columns[column]].name;
                 (Error::invalid_row(position, column, fault), key)
             }
+            Encoded::InvalidBelow(ChildFault { path, model, column, fault }) => {
+                let error = Error::invalid_row(position, model.columns[column].name, fault);
+                (error.in_table(model.display_name()).below(path), None)
+            }
         };
         match &mut self.rejects {
             Some(rejects) => {
@@ -338,7 +343,7 @@ impl Collected {
         let mut chosen = Vec::new();
         let mut bytes = 0;
         for &row in &self.kept {
-            bytes += self.rows.fields(row).len();
+            bytes += self.rows.bytes_of(row..row + 1);
             if chosen.len() >= limits.rows || (bytes > limits.bytes && !chosen.is_empty()) {
                 break;
             }

@@ -5,7 +5,8 @@ use std::iter::Peekable;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::model::{BatchModel, KeyFor, WriteRow};
+use super::graph::{ChildFault, ChildLayout, write_children};
+use crate::model::{BatchModel, Child, KeyFor, WriteRow};
 use crate::reject::{KeyShape, RejectKey};
 use crate::wire::{ColumnType, ColumnWriter, EncodedRows, Fault, RowsBuilder};
 
@@ -18,6 +19,8 @@ pub(crate) struct Layout {
     pub(crate) types: Vec<ColumnType>,
     /// Which of them are the row's key.
     pub(crate) key: Arc<KeyShape>,
+    /// The kinds of rows below.
+    pub(crate) below: Vec<ChildLayout>,
 }
 
 /// What became of one row at its encoding.
@@ -38,6 +41,8 @@ pub(crate) enum Encoded {
         /// The row's key, if that has a form.
         key: Option<RejectKey>,
     },
+    /// A row below it has no form.
+    InvalidBelow(ChildFault),
 }
 
 /// Rows that were encoded on another core.
@@ -56,6 +61,11 @@ pub(crate) type Job = Box<dyn FnOnce(&Layout) -> Piece + Send>;
 pub(crate) trait Feed: Send {
     /// Encodes the next row; `None` at the end.
     fn encode_next(&mut self, layout: &Layout, into: &mut RowsBuilder) -> Option<Encoded>;
+
+    /// The kinds of rows below the rows.
+    fn children(&self) -> &'static [Child] {
+        &[]
+    }
 
     /// Whether no row is left.
     fn is_empty(&mut self) -> bool;
@@ -90,7 +100,13 @@ fn encode(
 }
 
 fn encode_row<M: BatchModel>(row: &impl WriteRow<M>, layout: &Layout, into: &mut RowsBuilder) -> Encoded {
-    encode(layout, into, |position, out| row.write(layout.columns[position], out))
+    let encoded = encode(layout, into, |position, out| row.write(layout.columns[position], out));
+    if layout.below.is_empty() || !matches!(encoded, Encoded::Row) {
+        return encoded;
+    }
+    let Some(fault) = write_children::<M, _>(row, &layout.below, into) else { return encoded };
+    into.truncate(into.len() - 1);
+    Encoded::InvalidBelow(fault)
 }
 
 /// Rows of a [`WriteRow`] type.
@@ -111,6 +127,10 @@ where
     fn encode_next(&mut self, layout: &Layout, into: &mut RowsBuilder) -> Option<Encoded> {
         let row = self.0.next()?;
         Some(encode_row::<M>(&row, layout, into))
+    }
+
+    fn children(&self) -> &'static [Child] {
+        <I::Item as WriteRow<M>>::CHILDREN
     }
 
     fn is_empty(&mut self) -> bool {
@@ -165,6 +185,10 @@ where
     fn encode_next(&mut self, layout: &Layout, into: &mut RowsBuilder) -> Option<Encoded> {
         let value = self.values.next()?;
         Some(process::<M, _, _, _>(&*self.process, value, layout, into))
+    }
+
+    fn children(&self) -> &'static [Child] {
+        R::CHILDREN
     }
 
     fn is_empty(&mut self) -> bool {

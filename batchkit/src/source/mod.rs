@@ -9,9 +9,12 @@
 mod ahead;
 mod chunks;
 mod feed;
+mod graph;
 mod input;
 mod order;
 
 pub(crate) use chunks::{Chunk, Chunks, Limits, Style, ranges};
 pub(crate) use feed::{Feed, Layout};
+pub use graph::ChildWriter;
+pub(crate) use graph::{ChildFault, ChildLayout, ChildLayouts};
 pub use input::{Keys, Rows};

@@ -5,6 +5,7 @@
 //! decoded.
 
 mod arrays;
+mod below;
 mod check;
 mod column_type;
 mod fault;
@@ -12,6 +13,7 @@ mod read;
 mod rows;
 mod write;
 
+pub(crate) use below::Below;
 pub(crate) use arrays::{RowType, column_arrays, row_array, staged_rows};
 pub use column_type::ColumnType;
 pub(crate) use column_type::base;

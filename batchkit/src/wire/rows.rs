@@ -1,9 +1,11 @@
 //! Encoded rows: owned bytes in the form of binary COPY, with the offset of each row.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::below::{Below, BelowBuilder};
 use super::column_type::ColumnType;
 use super::fault::Fault;
 use super::write::ColumnWriter;
@@ -13,6 +15,8 @@ use super::write::ColumnWriter;
 pub(crate) struct EncodedRows {
     bytes: Bytes,
     ends: Vec<usize>,
+    /// The rows below these, by their kind; `None` where there are no kinds.
+    below: Option<Arc<[Below]>>,
 }
 
 impl EncodedRows {
@@ -25,9 +29,19 @@ impl EncodedRows {
         self.ends.is_empty()
     }
 
-    /// The number of bytes of all rows.
+    /// The number of bytes of all rows, those below them too.
     pub(crate) fn byte_len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.below().iter().map(|below| below.rows.byte_len()).sum::<usize>()
+    }
+
+    /// The rows below these, by their kind.
+    pub(crate) fn below(&self) -> &[Below] {
+        self.below.as_deref().unwrap_or_default()
+    }
+
+    /// The same rows with others below them.
+    pub(crate) fn with_below(self, below: &EncodedRows) -> EncodedRows {
+        EncodedRows { below: below.below.clone(), ..self }
     }
 
     /// All rows, as COPY takes them between its header and its trailer.
@@ -52,8 +66,9 @@ impl EncodedRows {
     /// These rows alone, sharing the bytes.
     pub(crate) fn slice(&self, rows: Range<usize>) -> EncodedRows {
         let (start, end) = (self.start(rows.start), self.start(rows.end));
-        let ends = self.ends[rows].iter().map(|at| at - start).collect();
-        EncodedRows { bytes: self.bytes.slice(start..end), ends }
+        let ends = self.ends[rows.clone()].iter().map(|at| at - start).collect();
+        let below = self.below.as_ref().map(|kinds| kinds.iter().map(|below| below.slice(rows.clone())).collect());
+        EncodedRows { bytes: self.bytes.slice(start..end), ends, below }
     }
 
     /// Cuts the rows into ranges of at most so many rows and bytes, at least one row each.
@@ -61,7 +76,7 @@ impl EncodedRows {
         let mut ranges = Vec::new();
         let mut first = 0;
         for row in 0..self.len() {
-            let too_many = row - first >= most_rows || self.ends[row] - self.start(first) > most_bytes;
+            let too_many = row - first >= most_rows || self.bytes_of(first..row + 1) > most_bytes;
             if too_many && row > first {
                 ranges.push(first..row);
                 first = row;
@@ -73,6 +88,12 @@ impl EncodedRows {
         ranges
     }
 
+    /// The number of bytes of these rows, those below them too.
+    pub(crate) fn bytes_of(&self, rows: Range<usize>) -> usize {
+        let below = self.below().iter().map(|below| below.rows.bytes_of(below.of(rows.clone()))).sum::<usize>();
+        self.start(rows.end) - self.start(rows.start) + below
+    }
+
     /// A copy of these rows, in this order.
     pub(crate) fn subset(&self, rows: &[usize]) -> EncodedRows {
         let mut bytes = BytesMut::with_capacity(rows.iter().map(|&row| self.ends[row] - self.start(row)).sum());
@@ -81,7 +102,8 @@ impl EncodedRows {
             bytes.extend_from_slice(&self.bytes[self.start(row)..self.ends[row]]);
             ends.push(bytes.len());
         }
-        EncodedRows { bytes: bytes.freeze(), ends }
+        let below = self.below.as_ref().map(|kinds| kinds.iter().map(|below| below.subset(rows)).collect());
+        EncodedRows { bytes: bytes.freeze(), ends, below }
     }
 }
 
@@ -129,12 +151,29 @@ const MAX_ROW_BYTES: usize = (1 << 30) - (1 << 16);
 pub(crate) struct RowsBuilder {
     bytes: BytesMut,
     ends: Vec<usize>,
+    /// The rows below these, by their kind.
+    below: Vec<BelowBuilder>,
 }
 
 impl RowsBuilder {
-    /// The number of bytes so far.
+    /// The number of bytes so far, those of the rows below too.
     pub(crate) fn byte_len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.below.iter().map(|below| below.rows.byte_len()).sum::<usize>()
+    }
+
+    /// The rows of this kind below these.
+    pub(crate) fn below(&mut self, kind: usize) -> &mut BelowBuilder {
+        if self.below.len() <= kind {
+            self.below.resize_with(kind + 1, BelowBuilder::default);
+        }
+        &mut self.below[kind]
+    }
+
+    /// Takes back all rows but the first so many, and what is below them.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.ends.truncate(rows);
+        self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+        self.below.iter_mut().for_each(|below| below.truncate(rows));
     }
 
     /// The number of rows so far.
@@ -168,9 +207,12 @@ impl RowsBuilder {
 
     /// Appends rows that were encoded elsewhere.
     pub(crate) fn append(&mut self, rows: &EncodedRows) {
-        let start = self.bytes.len();
+        let (start, before) = (self.bytes.len(), self.ends.len());
         self.bytes.extend_from_slice(&rows.bytes);
         self.ends.extend(rows.ends.iter().map(|end| start + end));
+        for (kind, below) in rows.below().iter().enumerate() {
+            self.below(kind).append(below, before);
+        }
     }
 
     /// Appends one row that the server sent.
@@ -184,7 +226,8 @@ impl RowsBuilder {
 
     /// The rows so far; the builder is empty again.
     pub(crate) fn finish(&mut self) -> EncodedRows {
-        EncodedRows { bytes: self.bytes.split().freeze(), ends: std::mem::take(&mut self.ends) }
+        let below = (!self.below.is_empty()).then(|| self.below.iter_mut().map(BelowBuilder::finish).collect());
+        EncodedRows { bytes: self.bytes.split().freeze(), ends: std::mem::take(&mut self.ends), below }
     }
 }
 

@@ -30,6 +30,11 @@ impl<'a> ColumnWriter<'a> {
         self.field(|ty, out| value.write(ty, out).map_err(|_| Fault::Refused))
     }
 
+    /// Appends NULL.
+    pub(crate) fn put_null(&mut self) {
+        self.out.put_i32(-1);
+    }
+
     /// Appends a value as JSON; a value that serialises to `null` is SQL NULL where the column allows it.
     ///
     /// # Errors
