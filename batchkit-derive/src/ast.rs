@@ -7,7 +7,7 @@ use syn::{Data, DeriveInput, Fields, GenericParam, Ident, Type};
 
 use crate::attr::{ContainerAttrs, FieldAttrs, Place, RelationAttr};
 use crate::errors::Errors;
-use crate::types::without_self;
+use crate::types::{is_option, without_self};
 
 /// A struct with named fields.
 pub(crate) struct Struct<'a> {
@@ -159,6 +159,17 @@ impl<'a> Field<'a> {
     /// Whether a caller's row may give the column a value.
     pub(crate) fn is_written(&self) -> bool {
         self.attrs.computed.is_none()
+    }
+
+    /// The type of the field in the `new` form: what a graph hands down can be left out there.
+    pub(crate) fn new_ty(&self) -> Type {
+        match &self.attrs.parent {
+            Some(_) if !is_option(&self.ty) => {
+                let ty = &self.ty;
+                syn::parse_quote!(::core::option::Option<#ty>)
+            }
+            _ => self.ty.clone(),
+        }
     }
 
     /// Whether the `new` form has the field: the server fills in the others.

@@ -41,6 +41,16 @@ pub(crate) fn is_reference(ty: &Type) -> bool {
     }
 }
 
+/// Whether the type is written as an `Option`.
+pub(crate) fn is_option(ty: &Type) -> bool {
+    match ty {
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Option"),
+        Type::Group(group) => is_option(&group.elem),
+        Type::Paren(paren) => is_option(&paren.elem),
+        _ => false,
+    }
+}
+
 /// The type with `this` in place of `Self`: it is used in other structs than the one that it is written in.
 pub(crate) fn without_self(ty: &Type, this: &TokenStream) -> Type {
     let replaced = replace(ty.to_token_stream(), &mut |token| match token {

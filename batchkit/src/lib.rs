@@ -138,6 +138,7 @@ pub mod __private {
 
     pub use crate::model::*;
     pub use crate::relation::{Branched, to_many, to_one};
+    pub use crate::source::ChildWriter;
     pub use crate::wire::{ColumnWriter, Fault, ReadFault, RowReader};
     use postgres_types::Type;
 

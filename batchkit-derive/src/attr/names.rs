@@ -86,7 +86,7 @@ const ALL: &[Known] = &[
 /// What the relations take inside of their parentheses.
 const OF_RELATIONS: &[(&str, &[&str])] = &[
     (BELONGS_TO, &[KEY, REFERENCES]),
-    (HAS_ONE, &[KEY, REFERENCES, ORDER]),
+    (HAS_ONE, &[KEY, REFERENCES, ORDER, NEW]),
     (HAS_MANY, &[KEY, REFERENCES, ORDER, NEW]),
     (MANY_TO_MANY, &[THROUGH, KEY, TARGET_KEY, REFERENCES, ORDER, NEW]),
 ];

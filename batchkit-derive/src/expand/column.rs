@@ -6,6 +6,7 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::Lifetime;
+use syn::Type;
 use syn::spanned::Spanned;
 
 use super::private::Private;
@@ -30,7 +31,7 @@ pub(super) fn functions(field: &Field<'_>, is_read: bool, private: &Private<'_>)
             nullable: quote_spanned!(site=> #private_here::always),
         },
         Storage::Plain | Storage::As(_) => {
-            let value = value(field, is_read, private);
+            let value = value(field, &field.ty, is_read, private);
             Functions {
                 writes: quote_spanned!(site=> #value::writes),
                 reads: quote_spanned!(site=> #value::reads),
@@ -40,13 +41,13 @@ pub(super) fn functions(field: &Field<'_>, is_read: bool, private: &Private<'_>)
     }
 }
 
-/// Appends the field of `self` to `__out`.
-pub(super) fn put(field: &Field<'_>, is_read: bool, private: &Private<'_>) -> TokenStream {
+/// Appends the field of `self`, which has this type there, to `__out`.
+pub(super) fn put(field: &Field<'_>, ty: &Type, is_read: bool, private: &Private<'_>) -> TokenStream {
     let (ident, site) = (field.ident, site(&field.ty));
     match field.storage() {
         Storage::Json => quote_spanned!(site=> __out.put_json(&self.#ident)),
         Storage::Plain | Storage::As(_) => {
-            let value = value(field, is_read, private);
+            let value = value(field, ty, is_read, private);
             quote_spanned!(site=> #value::put(&self.#ident, __out))
         }
     }
@@ -65,7 +66,7 @@ pub(super) fn get(model: &Struct<'_>, field: &Field<'_>, private: &Private<'_>) 
     match field.storage() {
         Storage::Json => quote_spanned!(site=> __row.read_json::<#ty>()?),
         Storage::Plain | Storage::As(_) => {
-            let value = value(field, true, private);
+            let value = value(field, ty, true, private);
             quote_spanned!(site=> #value::get(__row)?)
         }
     }
@@ -95,8 +96,8 @@ pub(super) fn name_type(field: &Field<'_>, ty: &impl ToTokens, private: &Private
 }
 
 /// `<T as Trait>`, for the trait that has all that is done with this column.
-fn value(field: &Field<'_>, is_read: bool, private: &Private<'_>) -> TokenStream {
-    let (ty, site) = (&field.ty, site(&field.ty));
+fn value(field: &Field<'_>, ty: &Type, is_read: bool, private: &Private<'_>) -> TokenStream {
+    let site = site(&field.ty);
     match field.storage() {
         Storage::As(stored) => quote_spanned!(site=> <#ty as #private::Convert<#stored, _>>),
         _ if !field.is_written() => quote_spanned!(site=> <#ty as #private::FromColumn>),

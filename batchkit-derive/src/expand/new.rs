@@ -2,10 +2,10 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Attribute, Ident, Meta, Path, Token, parse_quote};
+use syn::{Attribute, Ident, Meta, Path, Token, Type, parse_quote};
 
 use super::private::Private;
-use super::write;
+use super::{relation, write};
 use crate::ast::{Column, Field, Key, Struct};
 
 /// What `#[serde(…)]` may say on the model's struct that holds for its new form as well. Others name types
@@ -41,7 +41,9 @@ impl<'a> Form<'a> {
         let serde = derives.iter().any(is_serde);
         let attributes = serde.then(|| input.attrs.iter().filter_map(serde_of_both)).into_iter().flatten();
         let doc = format!("A new [`{}`], without what the server fills in.", input.ident);
-        let fields = self.columns.iter().map(|column| field(column.field, serde));
+        let columns = self.columns.iter().map(|column| field(column.field, &column.field.new_ty(), serde));
+        let children = relation::children(self.model).into_iter().map(|child| field(child.field, &child.ty, serde));
+        let fields = columns.chain(children);
         quote! {
             #[doc = #doc]
             #[derive(#(#derives),*)]
@@ -53,7 +55,9 @@ impl<'a> Form<'a> {
     pub(super) fn implementations(&self, private: &Private<'_>) -> TokenStream {
         let (ident, (_, arguments, _)) = (self.ident, self.model.input.generics.split_for_impl());
         let this = quote!(#ident #arguments);
-        let row = write::row(self.model, &this, &self.columns, private);
+        let columns: Vec<_> = self.columns.iter().map(|column| (*column, column.field.new_ty())).collect();
+        let children = relation::hand_over(self.model, private);
+        let row = write::row(self.model, &this, &columns, children, private);
         let markers = write::markers(self.model, &this, self.keyed, private);
         quote!(#row #markers)
     }
@@ -67,9 +71,9 @@ impl<'a> Form<'a> {
     }
 }
 
-/// The model's field, with its documentation.
-fn field(field: &Field<'_>, serde: bool) -> TokenStream {
-    let (vis, ident, ty) = (&field.original.vis, field.ident, &field.ty);
+/// The model's field, with its documentation, of this type.
+fn field(field: &Field<'_>, ty: &Type, serde: bool) -> TokenStream {
+    let (vis, ident) = (&field.original.vis, field.ident);
     let kept =
         |attribute: &&Attribute| attribute.path().is_ident("doc") || (serde && attribute.path().is_ident("serde"));
     let attributes = field.original.attrs.iter().filter(kept);

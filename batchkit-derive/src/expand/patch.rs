@@ -28,7 +28,7 @@ pub(super) fn tokens(patch: &Struct<'_>) -> TokenStream {
         }
     });
     let arms = columns.iter().zip(&positions).map(|(column, position)| {
-        let put = put(column.field, false, &private);
+        let put = put(column.field, &column.field.ty, false, &private);
         quote!(if __column == #position { return #put; })
     });
     let body = quote!(#(#arms)* ::core::result::Result::Ok(()));
@@ -64,7 +64,10 @@ pub(super) fn implementations(
     let here = private.at(site);
     let patch_row = quote_spanned!(site=> #here::PatchRow<#model>);
     let row =
-        write::write_row(&quote!(#model), &this, [&quote!(#generics), &quote!(#bounds)], positions, body, private);
+        {
+            let body = write::Body { positions: positions.clone(), write: body.clone(), children: TokenStream::new() };
+            write::write_row(&quote!(#model), &this, [&quote!(#generics), &quote!(#bounds)], &body, private)
+        };
     quote! {
         #row
 

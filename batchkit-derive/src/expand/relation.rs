@@ -5,7 +5,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Ident, LitStr};
+use syn::{Ident, LitStr, Type, parse_quote};
 
 use super::column::name_type;
 use super::private::Private;
@@ -53,6 +53,67 @@ pub(super) fn branches(model: &Struct<'_>, private: &Private<'_>) -> TokenStream
         match __association {
             #(#arms,)*
             _ => ::core::option::Option::None,
+        }
+    }
+}
+
+/// A field of the `new` form that holds the rows below.
+pub(super) struct Children<'m> {
+    /// The relation's number.
+    number: usize,
+    pub(super) field: &'m Field<'m>,
+    /// The field's type there.
+    pub(super) ty: Type,
+    /// The model of the rows.
+    through: Option<&'m syn::Path>,
+    /// The type of one.
+    row: &'m Type,
+}
+
+/// The kinds of rows below that the `new` form holds.
+pub(super) fn children<'m>(model: &'m Struct<'_>) -> Vec<Children<'m>> {
+    let relations = model.fields.iter().filter_map(|field| Some((field, field.attrs.relation.as_ref()?)));
+    let children = relations.enumerate().filter_map(|(number, (field, relation))| {
+        let row = relation.new.as_ref()?;
+        let ty = match relation.relationship {
+            Relationship::HasOne => parse_quote!(::core::option::Option<#row>),
+            _ => parse_quote!(::std::vec::Vec<#row>),
+        };
+        Some(Children { number, field, ty, through: relation.through.as_ref(), row })
+    });
+    children.collect()
+}
+
+/// `CHILDREN` and `children` of the `new` form's `WriteRow`.
+pub(super) fn hand_over(model: &Struct<'_>, private: &Private<'_>) -> TokenStream {
+    let children = children(model);
+    if children.is_empty() {
+        return TokenStream::new();
+    }
+    let of = |child: &Children<'_>| match child.through {
+        Some(through) => quote!(#through),
+        None => target(child.field, private),
+    };
+    let kinds = children.iter().map(|child| {
+        let (number, row, of) = (proc_macro2::Literal::usize_unsuffixed(child.number), child.row, of(child));
+        let at = site(row);
+        let here = private.at(at);
+        quote_spanned!(at=> #here::Child { association: #number, rows: #here::graph_rows::<#of, #row> })
+    });
+    let arms = children.iter().enumerate().map(|(kind, child)| {
+        let (kind, ident, row) = (proc_macro2::Literal::usize_unsuffixed(kind), child.field.ident, child.row);
+        let of = of(child);
+        let at = site(row);
+        quote_spanned!(at=> #kind => __out.rows::<#of, #row>(&self.#ident))
+    });
+    quote! {
+        const CHILDREN: &'static [#private::Child] = &[#(#kinds),*];
+
+        fn children(&self, __kind: usize, __out: &mut #private::ChildWriter<'_>) {
+            match __kind {
+                #(#arms,)*
+                _ => {}
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::Type;
 
 use super::column::put;
 use super::private::Private;
@@ -12,22 +13,25 @@ use crate::ast::{Column, Struct};
 pub(super) fn model(model: &Struct<'_>, columns: &[Column<'_>], keyed: bool, private: &Private<'_>) -> TokenStream {
     let written: Vec<_> = columns.iter().filter(|column| column.field.is_written()).collect();
     let this = model.this();
-    let row = row(model, &this, &written, private);
+    let typed: Vec<_> = written.iter().map(|column| (*column, column.field.ty.clone())).collect();
+    let row = row(model, &this, &typed, TokenStream::new(), private);
     let markers = markers(model, &this, keyed, private);
     quote!(#row #markers)
 }
 
-/// `impl WriteRow<Model> for Row`, where `Row` has these columns of the model.
+/// `impl WriteRow<Model> for Row`, where `Row` has these columns of the model, of these types.
 pub(super) fn row(
     model: &Struct<'_>,
     row: &TokenStream,
-    columns: &[&Column<'_>],
+    columns: &[(&Column<'_>, Type)],
+    children: TokenStream,
     private: &Private<'_>,
 ) -> TokenStream {
-    let positions: Vec<usize> = columns.iter().map(|column| column.position).collect();
+    let positions: Vec<usize> = columns.iter().map(|(column, _)| column.position).collect();
     let positions = literals(&positions);
-    let arms = columns.iter().map(|column| {
-        let (position, put) = (Literal::usize_unsuffixed(column.position), put(column.field, model.is_read(), private));
+    let arms = columns.iter().map(|(column, ty)| {
+        let position = Literal::usize_unsuffixed(column.position);
+        let put = put(column.field, ty, model.is_read(), private);
         quote!(#position => #put)
     });
     let body = quote! {
@@ -37,18 +41,30 @@ pub(super) fn row(
         }
     };
     let (generics, _, bounds) = model.input.generics.split_for_impl();
-    write_row(&model.this(), row, [&quote!(#generics), &quote!(#bounds)], &quote!([#(#positions),*]), &body, private)
+    let (generics, bounds) = (quote!(#generics), quote!(#bounds));
+    let body = Body { positions: quote!([#(#positions),*]), write: body, children };
+    write_row(&model.this(), row, [&generics, &bounds], &body, private)
 }
 
-/// `impl WriteRow<Model> for Row`, with this body of `write`.
+/// What `impl WriteRow` holds.
+pub(super) struct Body {
+    /// The positions of the columns.
+    pub(super) positions: TokenStream,
+    /// The body of `write`.
+    pub(super) write: TokenStream,
+    /// What it says of the rows below, if there may be any.
+    pub(super) children: TokenStream,
+}
+
+/// `impl WriteRow<Model> for Row`.
 pub(super) fn write_row(
     model: &TokenStream,
     row: &TokenStream,
     [generics, bounds]: [&TokenStream; 2],
-    positions: &TokenStream,
-    body: &TokenStream,
+    body: &Body,
     private: &Private<'_>,
 ) -> TokenStream {
+    let Body { positions, write, children } = body;
     let site = site(model);
     let here = private.at(site);
     let write_row = quote_spanned!(site=> #here::WriteRow<#model>);
@@ -63,8 +79,10 @@ pub(super) fn write_row(
                 __column: usize,
                 __out: &mut #private::ColumnWriter<'_>,
             ) -> ::core::result::Result<(), #private::Fault> {
-                #body
+                #write
             }
+
+            #children
         }
     }
 }

@@ -12,6 +12,27 @@ pub(super) fn model(model: &Struct<'_>, columns: &[Column<'_>], errors: &mut Err
         not_write_only(model, relation, errors);
         own_columns_are_known(columns, relation, errors);
         same_number(columns, relation, errors);
+        children_are_new(model, relation, errors);
+    }
+    for field in &model.fields {
+        parent_is_new(model, field, errors);
+    }
+}
+
+/// Rows below are inserted with the `new` form.
+fn children_are_new(model: &Struct<'_>, relation: &RelationAttr, errors: &mut Errors) {
+    if let (Some(new), None, true) = (&relation.new, &model.attrs.new, model.attrs.legible) {
+        errors.at(new, "the struct has no new form that could hold these rows: add `new = \"…\"` to the struct");
+    }
+}
+
+/// What a graph hands down can be left out of the `new` form, and only there.
+fn parent_is_new(model: &Struct<'_>, field: &Field<'_>, errors: &mut Errors) {
+    let Some(parent) = &field.attrs.parent else { return };
+    if model.attrs.new.is_none() && model.attrs.legible {
+        errors.at(parent, "there is no new form that could leave it out: add `new = \"…\"` to the struct, or remove `parent`");
+    } else if field.attrs.skip.is_none() && (!field.is_new() || field.attrs.json.is_some()) {
+        errors.at(parent, "the new form does not have this field as a column that a key can be handed down to: remove one");
     }
 }
 

@@ -89,7 +89,6 @@ impl Graph {
             columns: kind.columns.clone(),
             given: kind.rows.columns,
             types: kind.types(),
-            handed_down: kind.handed_down.clone(),
             below: kind.below.as_ref().map_or(ChildLayouts::Recursive, |below| ChildLayouts::Kinds(below.layouts())),
         };
         self.kinds.iter().map(layout).collect()

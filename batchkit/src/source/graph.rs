@@ -16,8 +16,6 @@ pub(crate) struct ChildLayout {
     pub(crate) given: &'static [usize],
     /// Their types.
     pub(crate) types: Vec<ColumnType>,
-    /// Which fields are the key of the row above: each with the position of that column in the model above.
-    pub(crate) handed_down: Vec<(usize, usize)>,
     /// What is below them.
     pub(crate) below: ChildLayouts,
 }

@@ -16,5 +16,5 @@ mod order;
 pub(crate) use chunks::{Chunk, Chunks, Limits, Style, ranges};
 pub(crate) use feed::{Feed, Layout};
 pub use graph::ChildWriter;
-pub(crate) use graph::{ChildFault, ChildLayout, ChildLayouts};
+pub(crate) use graph::{ChildLayout, ChildLayouts};
 pub use input::{Keys, Rows};
