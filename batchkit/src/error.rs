@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use crate::reject::Reject;
 use crate::report::Report;
 use crate::retry::{Answer, Failure, Stage, classify};
 use crate::source::ranges;
@@ -147,6 +148,15 @@ impl Error {
     pub(crate) fn of_chunk_row(mut self, row: usize) -> Self {
         self.0.of_chunk = true;
         self.of_row(row)
+    }
+
+    /// The same error of the rows that are to blame for it, by their positions in the chunk.
+    pub(crate) fn blaming(mut self, rejects: &[Reject]) -> Self {
+        let Some(first) = rejects.first() else { return self };
+        self.0.rows = ranges(&rejects.iter().map(|reject| reject.position).collect::<Vec<_>>());
+        self.0.of_chunk = true;
+        self.0.path = first.path.clone().or(self.0.path.take());
+        self
     }
 
     /// The positions in its chunk of an error of a statement whose rows begin behind so many.

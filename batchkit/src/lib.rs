@@ -118,8 +118,7 @@ pub use model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, Related, Relat
 pub use observe::ErrorContext;
 pub use operation::{
     Aligned, Answer, BatchOperations, BatchOperationsBuilder, Call, CountVerb, Delete, Explanation, Get, Insert, Plain,
-    PostProcess, PreProcess, Reported, Returning, Update, Upsert, Upserted, WithRelations,
-    WithReport,
+    PostProcess, PreProcess, Reported, Returning, Update, Upsert, Upserted, WithRelations, WithReport,
 };
 pub use reject::{Reject, RejectKey};
 pub use report::{Counts, Outcome, PostFailure, Report};

@@ -12,6 +12,7 @@ mod cuts;
 mod duplicates;
 mod errors;
 mod faults;
+mod graph;
 mod habits;
 mod keys;
 mod metrics;

@@ -141,7 +141,8 @@ async fn every_kind_of_relation() {
     let shared = a.category.get_shared().unwrap();
     assert!(std::sync::Arc::ptr_eq(&shared, &b.category.get_shared().unwrap()));
 
-    let maker = |product: &Product| product.made_by.get().unwrap().as_ref().map(|maker| (maker.name.clone(), maker.place));
+    let maker =
+        |product: &Product| product.made_by.get().unwrap().as_ref().map(|maker| (maker.name.clone(), maker.place));
     assert_eq!((maker(a), maker(b)), (Some(("Acme".into(), 1)), Some(("Acme".into(), 2))));
     // A key with a NULL in it names nothing; one that names nobody neither.
     assert_eq!((maker(c), maker(d)), (None, None));
@@ -188,7 +189,8 @@ async fn deeper_ones_by_typed_names_and_by_texts() {
     assert_eq!(authors.collect::<Vec<_>>(), [None, Some("Bob"), Some("Ann")]);
     let parent = |product: &Product| product.category.get().unwrap().parent.get().unwrap().clone().unwrap();
     assert_eq!((parent(&typed[0]).name, parent(&typed[1]).name), ("all".to_owned(), "tools".to_owned()));
-    let names = |category: &Category| category.children.get().unwrap().iter().map(|c| c.name.clone()).collect::<Vec<_>>();
+    let names =
+        |category: &Category| category.children.get().unwrap().iter().map(|c| c.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&parent(&typed[0])), ["toys", "tools"]);
     assert_eq!(names(&parent(&typed[1])), ["saws"]);
 }
@@ -244,7 +246,13 @@ async fn under_one_snapshot_and_in_the_callers_transaction() {
     transaction.batch_execute("UPDATE authors SET name = 'Eve'; DELETE FROM reviews WHERE id = 2").await.unwrap();
     let call = products(&db).batch_get([1i64]).within(&mut transaction).load_relations(paths);
     let found = call.await.unwrap();
-    let names: Vec<_> = found[0].reviews.get().unwrap().iter().map(|r| r.author.get().unwrap().as_ref().unwrap().name.clone()).collect();
+    let names: Vec<_> = found[0]
+        .reviews
+        .get()
+        .unwrap()
+        .iter()
+        .map(|r| r.author.get().unwrap().as_ref().unwrap().name.clone())
+        .collect();
     assert_eq!(names, ["Eve", "Eve"]);
     transaction.rollback().await.unwrap();
     assert_eq!(products(&db).batch_get([1i64, 2]).load_relations(paths).await.unwrap(), plain);
@@ -259,10 +267,15 @@ async fn more_keys_than_one_statement_takes() {
     )
     .await;
     let found = products(&db).batch_get(1..=50_000i64).load_relations(["reviews", "category"]).await.unwrap();
-    let of_their_own = |product: &Product| product.reviews.get().unwrap().iter().all(|review| review.product_id == product.id);
+    let of_their_own =
+        |product: &Product| product.reviews.get().unwrap().iter().all(|review| review.product_id == product.id);
     assert!(found.iter().all(of_their_own));
     assert_eq!(found.iter().map(|product| product.reviews.get().unwrap().len()).sum::<usize>(), 100_000);
-    assert!(found.iter().all(|product| product.category_id == 0 || product.category.get().unwrap().id == product.category_id));
+    assert!(
+        found
+            .iter()
+            .all(|product| product.category_id == 0 || product.category.get().unwrap().id == product.category_id)
+    );
 }
 
 #[test]

@@ -19,12 +19,7 @@ pub(super) struct Names {
 }
 
 /// The names of the columns, of the unique keys and of the relations.
-pub(super) fn all(
-    model: &Struct<'_>,
-    columns: &[Column<'_>],
-    unique: &[Key<'_>],
-    private: &Private<'_>,
-) -> [Names; 3] {
+pub(super) fn all(model: &Struct<'_>, columns: &[Column<'_>], unique: &[Key<'_>], private: &Private<'_>) -> [Names; 3] {
     [fields(model, columns, private), keys(model, unique, private), relations(model, private)]
 }
 

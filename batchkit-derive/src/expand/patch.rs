@@ -63,11 +63,10 @@ pub(super) fn implementations(
     let site = model.as_ref().map_or_else(Span::call_site, site);
     let here = private.at(site);
     let patch_row = quote_spanned!(site=> #here::PatchRow<#model>);
-    let row =
-        {
-            let body = write::Body { positions: positions.clone(), write: body.clone(), children: TokenStream::new() };
-            write::write_row(&quote!(#model), &this, [&quote!(#generics), &quote!(#bounds)], &body, private)
-        };
+    let row = {
+        let body = write::Body { positions: positions.clone(), write: body.clone(), children: TokenStream::new() };
+        write::write_row(&quote!(#model), &this, [&quote!(#generics), &quote!(#bounds)], &body, private)
+    };
     quote! {
         #row
 

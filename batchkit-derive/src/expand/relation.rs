@@ -157,8 +157,7 @@ impl One<'_> {
             Relationship::ManyToMany => {
                 if let Some(link) = &relation.through {
                     let link = quote!(#link);
-                    let columns =
-                        self.positions("LINK", &relation.key, &link, "naming_position", &own, &mut constants);
+                    let columns = self.positions("LINK", &relation.key, &link, "naming_position", &own, &mut constants);
                     let target_columns = self.link_columns(&link, &target, &mut constants);
                     through = quote! {
                         ::core::option::Option::Some(#private::Through {

@@ -30,9 +30,15 @@ fn children_are_new(model: &Struct<'_>, relation: &RelationAttr, errors: &mut Er
 fn parent_is_new(model: &Struct<'_>, field: &Field<'_>, errors: &mut Errors) {
     let Some(parent) = &field.attrs.parent else { return };
     if model.attrs.new.is_none() && model.attrs.legible {
-        errors.at(parent, "there is no new form that could leave it out: add `new = \"…\"` to the struct, or remove `parent`");
+        errors.at(
+            parent,
+            "there is no new form that could leave it out: add `new = \"…\"` to the struct, or remove `parent`",
+        );
     } else if field.attrs.skip.is_none() && (!field.is_new() || field.attrs.json.is_some()) {
-        errors.at(parent, "the new form does not have this field as a column that a key can be handed down to: remove one");
+        errors.at(
+            parent,
+            "the new form does not have this field as a column that a key can be handed down to: remove one",
+        );
     }
 }
 
@@ -78,7 +84,10 @@ fn own_columns_are_known(columns: &[Column<'_>], relation: &RelationAttr, errors
         match columns.iter().find(|column| column.field.name == wanted) {
             None => errors.at(name, format!("there is no field `{wanted}`; there are `{}`", known.join("`, `"))),
             Some(column) if !column.field.is_written() => {
-                errors.at(name, format!("`{wanted}` is computed by the server: a relation goes by columns that rows give"));
+                errors.at(
+                    name,
+                    format!("`{wanted}` is computed by the server: a relation goes by columns that rows give"),
+                );
             }
             Some(column) if column.field.attrs.json.is_some() => {
                 errors.at(name, format!("`{wanted}` is a JSON document, which cannot be looked up by equality"));

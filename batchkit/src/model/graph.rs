@@ -28,9 +28,5 @@ pub struct GraphRows {
 #[doc(hidden)]
 #[must_use]
 pub fn graph_rows<M: BatchModel, R: InsertRow<M>>() -> GraphRows {
-    GraphRows {
-        model: M::MODEL,
-        columns: <R as WriteRow<M>>::COLUMNS,
-        children: <R as WriteRow<M>>::CHILDREN,
-    }
+    GraphRows { model: M::MODEL, columns: <R as WriteRow<M>>::COLUMNS, children: <R as WriteRow<M>>::CHILDREN }
 }

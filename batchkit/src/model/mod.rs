@@ -26,11 +26,11 @@ mod value;
 pub use column::{Column, ColumnKind, ColumnRole, Encoding};
 pub use convert::{As, Convert, Json};
 pub use field::{Field, FieldNames, Fields};
+#[doc(hidden)]
+pub use graph::{Child, GraphRows, graph_rows};
 pub use habit::{SoftDeleteValue, VersionValue};
 #[doc(hidden)]
 pub use habit::{check_soft_delete, check_version};
-#[doc(hidden)]
-pub use graph::{Child, GraphRows, graph_rows};
 pub use key::{KeyFor, KeyPart, NoKey, Unique, UniqueKey};
 #[doc(hidden)]
 pub use patch::{PatchValue, ascending, check_patch, position};

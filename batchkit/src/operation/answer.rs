@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
+use super::graph::Graph;
+use super::relations::relate_slots;
 use crate::catalog::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Model, ReadRow};
-use super::graph::Graph;
-use super::relations::relate_slots;
 use crate::relation::Stored;
 use crate::report::Report;
 use crate::session::{self, StoredRow};
@@ -66,7 +66,8 @@ fn with_below<M: ReadRow>(
     let tables = graph.tables().into_iter().map(|(model, table)| (model, read_types(model, &table)));
     let mut stored = Stored::new(std::iter::once((M::MODEL, types)).chain(tables).collect());
     let keys = graph.keys();
-    let tree = graph.tree(below.depth);
+    // Also where nothing is below a row, that is known.
+    let tree = graph.tree(below.depth + 1);
     for (label, kind) in below.kinds {
         if let Some((_, columns)) = keys.iter().find(|(known, _)| *known == label) {
             stored.add(label, columns, kind.stored);

@@ -219,7 +219,9 @@ impl Request<'_> {
         let below = books.take_graph();
         let (report, rows) = books.close(if result.is_err() { Ending::Failed } else { Ending::Answered });
         match result {
-            Ok(()) => Ok(Answered { report, rows, types, graph: Some((graph, below)).filter(|(graph, _)| !graph.is_empty()) }),
+            Ok(()) => {
+                Ok(Answered { report, rows, types, graph: Some((graph, below)).filter(|(graph, _)| !graph.is_empty()) })
+            }
             Err(error) => {
                 if error.tells_of_a_changed_table() {
                     self.engine.forget();

@@ -63,7 +63,10 @@ impl Graph {
             let same = |other: &GraphRows| other.model.is(below.model) && other.columns == below.columns;
             let recursive = !rows.columns.is_empty() && same(&rows);
             if !recursive && ancestors.iter().any(same) {
-                let what = format!("rows of `{}` are below rows of `{}`, and these below those", rows.model.name, below.model.name);
+                let what = format!(
+                    "rows of `{}` are below rows of `{}`, and these below those",
+                    rows.model.name, below.model.name
+                );
                 return Err(Error::new(ErrorKind::Config, what));
             }
             let table = engine.table(below.model, within.as_mut().map(Within::lend)).await?;
@@ -101,11 +104,11 @@ impl Graph {
             // Keys have to come back where there are rows that take them.
             let takes_keys = below.is_none_or(|below| !below.kinds.is_empty());
             let form = if takes_keys { Form::Rows } else { form };
-            let target =
-                Target { model: kind.rows.model, table: &kind.table, columns: &kind.columns, rejects: false };
+            let target = Target { model: kind.rows.model, table: &kind.table, columns: &kind.columns, rejects: false };
             let verb = Insert::of_columns(kind.columns.clone());
             verb.refuse(kind.rows.model, &kind.table)?;
-            let (work, _) = target.work(&verb, asked, form, below.map_or(Ok(Vec::new()), |below| below.works(asked, form))?)?;
+            let (work, _) =
+                target.work(&verb, asked, form, below.map_or(Ok(Vec::new()), |below| below.works(asked, form))?)?;
             Ok(ChildWork {
                 name: kind.association.name,
                 label: kind.association.label,
@@ -193,7 +196,10 @@ impl Kind {
             let types = (table.column(name), above.column(key_name));
             let is_same = matches!(types, (Some(one), Some(other)) if base(&one.ty) == base(&other.ty));
             if !is_same {
-                let what = format!("column {name:?} has another type than {key_name:?} of {:?}, whose value it takes", above.name);
+                let what = format!(
+                    "column {name:?} has another type than {key_name:?} of {:?}, whose value it takes",
+                    above.name
+                );
                 return Err(Error::schema(&rows.model.display_name(), vec![what]));
             }
             handed_down.extend(columns.iter().position(|&known| known == column).map(|field| (field, key)));

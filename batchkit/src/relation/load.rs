@@ -55,12 +55,7 @@ fn ask(level: &mut [&mut dyn Level], relate: &dyn Relate) -> Result<(Vec<Questio
 }
 
 /// Hands the answers to the rows that asked.
-fn take(
-    level: &mut [&mut dyn Level],
-    answers: Vec<Answers>,
-    of_each: Vec<usize>,
-    relate: &dyn Relate,
-) -> Result<()> {
+fn take(level: &mut [&mut dyn Level], answers: Vec<Answers>, of_each: Vec<usize>, relate: &dyn Relate) -> Result<()> {
     let types = |model| relate.types(model);
     let mut answers = answers.into_iter();
     for (rows, questions) in level.iter_mut().zip(of_each) {

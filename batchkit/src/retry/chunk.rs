@@ -88,6 +88,14 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
             first = Some(error);
             continue;
         }
+        if decision == Answer::FindBadRows && !policy.rejects && !work.below.is_empty() {
+            // Of a graph, the error names the root: a chunk has many rows below each.
+            listeners.tell(&error, attempt, Answer::Stop);
+            break Err(match try_once(pool, &work, chunk, policy, Mode::Blame(&error)).await {
+                Ok(answer) => error.blaming(&answer.rejects),
+                Err(_) => error,
+            });
+        }
         if decision == Answer::Halve && policy.is_divisible && chunk.rows.len() > 1 {
             listeners.tell(&error, attempt, decision);
             halve = true;

@@ -41,7 +41,8 @@ impl Session<'_> {
         let all = join_all(reads.iter().zip(&statements).map(|(read, statement)| this.rows(statement, read)));
         // They are polled in this order, and so they leave.
         let (begun, settled, answers, ended) =
-            join4(this.simple(opening.begin), this.settle(settling.as_ref(), opening), all, this.simple("COMMIT")).await;
+            join4(this.simple(opening.begin), this.settle(settling.as_ref(), opening), all, this.simple("COMMIT"))
+                .await;
         let lost = |result: &Result<()>| result.as_ref().is_err_and(crate::error::Error::is_lost);
         let clean = !lost(&begun) && ended.is_ok();
         self.vouch(clean);

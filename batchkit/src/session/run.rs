@@ -129,6 +129,8 @@ pub(crate) enum Mode<'a> {
     Whole,
     /// They are turned away. The error that the whole chunk met, if it was tried before.
     Isolate(Option<&'a Error>),
+    /// They are looked for and told, and nothing is written. The error that the whole chunk met.
+    Blame(&'a Error),
 }
 
 /// Does the work with one chunk in a transaction (or a savepoint of the caller's): all of it or nothing.
@@ -162,9 +164,14 @@ pub(crate) async fn run_chunk(
         match mode {
             Mode::Whole => send_all(&mut session, work, rows).await,
             Mode::Isolate(first) => isolate(&mut session, work, rows, first).await,
+            Mode::Blame(first) => isolate(&mut session, work, rows, Some(first)).await,
         }
     };
     match within(deadline, sent).await {
+        Ok(answer) if matches!(mode, Mode::Blame(_)) => {
+            give_up(session, deadline).await;
+            Ok(answer)
+        }
         Ok(answer) => match within(deadline, session.commit()).await {
             Ok(()) => Ok(answer),
             Err(error) => broken(error, Stage::Commit, identity, Some(answer)),

@@ -32,7 +32,9 @@ pub(crate) fn related(related: &Related<'_>) -> String {
     let from = Source::Columns.relation(own, columns);
     let first = Source::Columns.parameters(own, columns) + 1;
     let equal = |left: &str, table: &TableSql, left_columns: &[usize], right: &dyn Fn(usize) -> String| {
-        list(left_columns.iter().zip(0..), " AND ", |(&c, n)| format!("{left}.{} = {}", table.columns[c].name, right(n)))
+        list(left_columns.iter().zip(0..), " AND ", |(&c, n)| {
+            format!("{left}.{} = {}", table.columns[c].name, right(n))
+        })
     };
     let key = |n: usize| format!("s.c{}", columns[n]);
     let live = and_live(target, "t", *only_live);

@@ -116,7 +116,9 @@ impl TryChunk for InCaller<'_> {
             Ok(answer) => return Ran::once(Ok(answer)),
             Err(error) => error,
         };
-        let decision = match classify(error.failure(Stage::Work, false)) {
+        let classified = classify(error.failure(Stage::Work, false));
+        let finds_bad_rows = classified == Answer::FindBadRows && error.is_of_the_server();
+        let decision = match classified {
             _ if !error.is_of_the_server() => Answer::Stop,
             Answer::FindBadRows if self.rejects => Answer::FindBadRows,
             Answer::Halve if self.is_divisible && chunk.rows.len() > 1 => Answer::Halve,
@@ -126,6 +128,13 @@ impl TryChunk for InCaller<'_> {
             .tell(&error, &ErrorContext { chunk: chunk.index, rows: chunk.ranges(), attempt: 1, answer: decision });
         match decision {
             Answer::FindBadRows => Ran::once(self.attempt(chunk, Mode::Isolate(Some(&error))).await),
+            _ if finds_bad_rows && !self.work.below.is_empty() => {
+                let blamed = self.attempt(chunk, Mode::Blame(&error)).await;
+                Ran::once(Err(match blamed {
+                    Ok(answer) => error.blaming(&answer.rejects),
+                    Err(_) => error,
+                }))
+            }
             _ => Ran { halve: decision == Answer::Halve, ..Ran::once(Err(error)) },
         }
     }

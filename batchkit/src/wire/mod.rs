@@ -13,8 +13,8 @@ mod read;
 mod rows;
 mod write;
 
-pub(crate) use below::Below;
 pub(crate) use arrays::{RowType, column_arrays, row_array, staged_rows};
+pub(crate) use below::Below;
 pub use column_type::ColumnType;
 pub(crate) use column_type::base;
 pub use fault::{Fault, ReadFault, ReadReason};
