@@ -18,6 +18,7 @@ mod parallel;
 mod proxy;
 mod rejects;
 mod repository;
+mod round_trip;
 mod schema;
 mod stages;
 mod statements;
