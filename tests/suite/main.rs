@@ -14,6 +14,7 @@ mod errors;
 mod faults;
 mod keys;
 mod model;
+mod names;
 mod parallel;
 mod proxy;
 mod rejects;
