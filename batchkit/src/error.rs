@@ -480,7 +480,9 @@ impl From<&DbError> for Error {
         };
         let class = refusal.code().code().get(..2).unwrap_or_default();
         // These classes tell of names, rights and resources. The others (22, 23, P0, …) quote values.
-        let tells = matches!(class, "08" | "0A" | "25" | "26" | "28" | "3D" | "3F" | "42" | "53" | "55" | "57");
+        // What a function of the user's raises, under whatever code, has a context, and may quote them too.
+        let tells = refusal.where_().is_none()
+            && matches!(class, "08" | "0A" | "25" | "26" | "28" | "3D" | "3F" | "42" | "53" | "55" | "57");
         let what = if tells { format!("the server refused: {}", refusal.message()) } else { known.to_owned() };
         let mut error = Error::new(kind, what);
         error.0.fatal = matches!(refusal.parsed_severity(), Some(Severity::Fatal | Severity::Panic));

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::wire::RawFields;
 
 /// A row that was turned away, and why. Its `Debug` prints no value of the row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reject {
     /// The row's position in the input, from 0.
@@ -27,8 +27,25 @@ pub struct Reject {
     pub column: Option<String>,
     /// In a graph, the way from the row to the one below it that is to blame: `lines[3]`, or `lines`.
     pub path: Option<String>,
-    /// What the caller's own [`pre_process`](crate::BatchOperations::pre_process) said of it.
+    /// What the caller's own [`pre_process`](crate::BatchOperations::pre_process) said of it; `Debug` prints only
+    /// that there is something.
     pub reason: Option<String>,
+}
+
+impl fmt::Debug for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Reject { position, key, kind, sqlstate, constraint, column, path, reason } = self;
+        f.debug_struct("Reject")
+            .field("position", position)
+            .field("key", key)
+            .field("kind", kind)
+            .field("sqlstate", sqlstate)
+            .field("constraint", constraint)
+            .field("column", column)
+            .field("path", path)
+            .field("reason", &reason.as_ref().map(|_| format_args!("…")))
+            .finish()
+    }
 }
 
 impl Reject {

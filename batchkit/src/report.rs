@@ -129,13 +129,19 @@ impl fmt::Debug for Counts {
 }
 
 /// A row that is in, and at which the caller's own [`post_process`](crate::Call::post_process) failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PostFailure {
     /// The row's position in the input, from 0.
     pub position: usize,
-    /// What the caller's code said.
+    /// What the caller's code said; `Debug` does not print it.
     pub reason: String,
+}
+
+impl fmt::Debug for PostFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostFailure").field("position", &self.position).finish_non_exhaustive()
+    }
 }
 
 /// What a call did: the answer of `.report()`, and part of the error of a run that stopped.

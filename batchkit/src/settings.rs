@@ -120,8 +120,11 @@ impl DatabaseSettings {
         };
         // A cached statement would turn to a plan made for ten elements at its sixth execution.
         let always = ("plan_cache_mode", Some("force_custom_plan".to_owned()));
+        // The driver logs notices, in which a trigger may quote rows.
+        let silent = ("client_min_messages", Some("error".to_owned()));
         let settings = [
             always,
+            silent,
             ("statement_timeout", milliseconds(self.statement_timeout)),
             ("lock_timeout", milliseconds(self.lock_timeout)),
             ("idle_in_transaction_session_timeout", milliseconds(self.idle_in_transaction_timeout)),

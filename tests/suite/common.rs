@@ -8,6 +8,8 @@ use std::task::Poll;
 use batchkit::{ExecutionStrategy, Transport};
 use batchkit_testbed::server::{Database, Server};
 use deadpool_postgres::Pool;
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 /// A database of the test's own, with tables. It lives as long as this value.
 pub(crate) struct Db {
@@ -100,3 +102,24 @@ pub(crate) const STRATEGIES: [(ExecutionStrategy, usize); 6] = [
     (ExecutionStrategy::Pipelined, 7),
     (ExecutionStrategy::Optimistic, 7),
 ];
+
+/// Runs `check` with so many generated values, the same ones each time, on the database that `start` makes.
+/// `PROPTEST_CASES` sets another number of them.
+pub(crate) fn generated<T: std::fmt::Debug>(
+    cases: u32,
+    values: impl Strategy<Value = T>,
+    start: impl Future<Output = Db>,
+    check: impl AsyncFn(&Db, T),
+) {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(cases);
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 1_000, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let db = runtime.block_on(start);
+    let result = runner.run(&values, |value| {
+        runtime.block_on(check(&db, value));
+        Ok(())
+    });
+    // The message has the smallest value that fails.
+    result.map_err(|error| error.to_string()).unwrap();
+}

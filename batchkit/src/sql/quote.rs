@@ -17,7 +17,34 @@ pub(crate) fn table_name(model: &Model) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Reads a quoted identifier as the server does; what is left behind it.
+    fn unquote(sql: &str) -> Option<(String, &str)> {
+        let mut name = String::new();
+        let mut rest = sql.strip_prefix('"')?;
+        loop {
+            let (part, behind) = rest.split_once('"')?;
+            name.push_str(part);
+            match behind.strip_prefix('"') {
+                Some(more) => {
+                    name.push('"');
+                    rest = more;
+                }
+                None => return Some((name, behind)),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_is_read_as_just_that_name(name in r#"(\PC|["'\\\x01-\x1f;.$-]){1,70}"#) {
+            let quoted = quote(&name);
+            prop_assert_eq!(unquote(&quoted), Some((name, "")));
+        }
+    }
 
     #[test]
     fn quotes_are_doubled() {

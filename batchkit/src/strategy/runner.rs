@@ -166,6 +166,9 @@ impl InPool {
 
 /// What a chunk's task answered; one that panicked or was stopped with its runtime has answered nothing.
 pub(super) fn finished(answer: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
-    answer
-        .unwrap_or_else(|stopped| Err(Error::new(ErrorKind::Connection, format!("the chunk's task ended: {stopped}"))))
+    answer.unwrap_or_else(|stopped| {
+        // What the caller's own code panicked with may quote a row.
+        let why = if stopped.is_panic() { "panicked" } else { "was stopped with its runtime" };
+        Err(Error::new(ErrorKind::Connection, format!("the chunk's task {why}")))
+    })
 }

@@ -11,10 +11,8 @@ mod reject;
 use std::collections::BTreeMap;
 
 use batchkit::{BatchModel, BatchOperations, DuplicatePolicy, Error, ErrorKind, OnRowError, Outcome, Report};
-use proptest::strategy::Strategy;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use crate::common::{Db, database};
+use crate::common::{Db, database, generated};
 use generate::{Case, Way, case};
 use reference::{Part, Stored, TABLES, Table, Unsent, Verb};
 
@@ -140,30 +138,14 @@ async fn check(db: &Db, operations: &BatchOperations<Part>, case: &Case) {
     }
 }
 
-/// Runs as many generated calls as are asked for, the same ones each time.
-fn run(verb: fn(reference::Fields, bool, bool) -> Verb) {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(96);
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let db = runtime.block_on(database(TABLES));
-    let operations = BatchOperations::<Part>::new(db.pool.clone());
-    let result = runner.run(&case(verb).boxed(), |case| {
-        runtime.block_on(check(&db, &operations, &case));
-        Ok(())
-    });
-    if let Err(error) = result {
-        // The message has the smallest case.
-        std::panic::panic_any(error.to_string());
-    }
-}
-
 /// A test of each verb.
 macro_rules! verbs {
     ($($test:ident: |$fields:ident, $one:ident, $two:ident| $verb:expr;)*) => {$(
         #[test]
         fn $test() {
-            run(|$fields, $one, $two| $verb);
+            generated(96, case(|$fields, $one, $two| $verb), database(TABLES), async |db, case| {
+                check(db, &BatchOperations::new(db.pool.clone()), &case).await;
+            });
         }
     )*};
 }

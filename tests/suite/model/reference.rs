@@ -328,6 +328,21 @@ impl Table {
         verdicts
     }
 
+    /// All that the server may say of these rows as one statement: it checks references behind the keys, so a row
+    /// may also run into one that is bad itself.
+    pub(super) fn possible_faults(&self, verb: Verb, parts: &[Part], rows: &[usize]) -> Vec<Fact> {
+        let mut table = self.clone();
+        let mut facts = Vec::new();
+        for part in rows.iter().map(|&row| &parts[row]) {
+            facts.extend_from_slice(table.judge(verb, part).facts());
+            let is_writable = rounded(part.id).is_some() || table.found(verb, part).is_some();
+            if is_writable && (verb.inserts() || table.found(verb, part).is_some()) {
+                table.write(verb, part);
+            }
+        }
+        facts
+    }
+
     /// Whether a row wants a code that another row of the input takes from a stored one: then it depends on their
     /// order, which a single UPDATE, or chunks at once, do not have.
     pub(super) fn is_contested(&self, verb: Verb, parts: &[Part]) -> bool {

@@ -21,13 +21,13 @@ pub(super) async fn check(
         let is_told = facts.iter().any(|fact| fact.is_told_by(reject(row)));
         assert!(is_told, "row {row} is turned away for one of {facts:?}: {:?}", reject(row));
     };
-    for row in 0..case.rows.len() {
+    for (row, &outcome) in outcomes.iter().enumerate() {
         match unsent.refused[row] {
             Some(fact) => {
-                assert_eq!(outcomes[row], Outcome::Rejected, "row {row}: {fact:?}");
+                assert_eq!(outcome, Outcome::Rejected, "row {row}: {fact:?}");
                 refused(row, &[fact]);
             }
-            None => assert_eq!(outcomes[row] == Outcome::Duplicate, unsent.duplicate[row], "row {row}"),
+            None => assert_eq!(outcome == Outcome::Duplicate, unsent.duplicate[row], "row {row}"),
         }
     }
     if before.is_contested(case.verb, &case.rows) {
