@@ -12,6 +12,7 @@ mod cuts;
 mod duplicates;
 mod errors;
 mod faults;
+mod input;
 mod keys;
 mod metrics;
 mod parallel;

@@ -3,7 +3,7 @@
 use postgres_types::{Kind, Type};
 
 use super::quote::{quote, table_name};
-use crate::catalog::{RelationKind, Table};
+use crate::catalog::{RelationKind, Table, TableKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::wire::base;
@@ -21,6 +21,22 @@ pub(crate) struct TableSql {
     pub(crate) hides_xmax: bool,
     /// Whether a trigger may change a row before it is inserted.
     pub(crate) triggered: bool,
+    /// The unique keys in which NULL equals NULL, as the model's columns, each sorted.
+    pub(crate) null_keys: Vec<Vec<usize>>,
+}
+
+/// The model's columns of a key in which NULL equals NULL, if it is such a key.
+fn null_key(key: &TableKey, table: &Table, position: impl Fn(&str) -> Option<usize>) -> Option<Vec<usize>> {
+    let is_usable = key.nulls_not_distinct && key.valid && key.predicate.is_none() && !key.deferrable;
+    let column = |name: &Option<String>| {
+        let name = name.as_deref()?;
+        // Statements compare such keys in arrays, where a NULL of these types is another thing.
+        let is_plain = table.column(name).is_some_and(|column| !column.taken_apart);
+        position(name).filter(|_| is_plain)
+    };
+    let mut columns = key.columns.iter().map(column).collect::<Option<Vec<usize>>>().filter(|_| is_usable)?;
+    columns.sort_unstable();
+    Some(columns)
 }
 
 /// A column as the statements need it.
@@ -45,6 +61,13 @@ pub(crate) struct ColumnSql {
 }
 
 impl TableSql {
+    /// Whether NULL equals NULL in the unique key of these columns.
+    pub(crate) fn takes_null(&self, key: &[usize]) -> bool {
+        let mut sorted = key.to_vec();
+        sorted.sort_unstable();
+        self.null_keys.contains(&sorted)
+    }
+
     /// The table as the server describes it.
     pub(crate) fn known(model: &Model, table: &Table) -> Self {
         let columns = model.columns.iter().filter_map(|column| {
@@ -67,6 +90,7 @@ impl TableSql {
             row_type: table.columns.iter().map(|column| position(&column.name)).collect(),
             hides_xmax: matches!(table.kind, RelationKind::Partitioned | RelationKind::View),
             triggered: table.triggers_before_insert(),
+            null_keys: table.keys.iter().filter_map(|key| null_key(key, table, position)).collect(),
         }
     }
 
@@ -107,6 +131,7 @@ impl TableSql {
             row_type: (0..model.columns.len()).map(Some).collect(),
             hides_xmax: false,
             triggered: false,
+            null_keys: Vec::new(),
         })
     }
 }

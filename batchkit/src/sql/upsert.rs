@@ -21,6 +21,17 @@ pub(crate) struct Upsert<'a> {
     pub(crate) if_changed: bool,
 }
 
+/// That the stored row of `alias` has the key of `s`, in words for which its index can be used.
+fn stored(table: &TableSql, key: &[usize], alias: &str) -> String {
+    if !table.takes_null(key) {
+        return key_equals(table, key, alias, "s");
+    }
+    list(key, " AND ", |&c| {
+        let name = &table.columns[c].name;
+        format!("({alias}.{name} = s.c{c} OR {alias}.{name} IS NULL AND s.c{c} IS NULL)")
+    })
+}
+
 /// The text of an upsert. Its counting form answers one row: how many were inserted, how many updated.
 pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: Form) -> String {
     let from = source.relation(table, verb.given);
@@ -36,11 +47,7 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
     // before tells the same, unless a rival inserts it in between.
     let (existed, inserted) = match table.hides_xmax {
         true => (
-            format!(
-                ", EXISTS (SELECT FROM {} AS e WHERE {}) AS e",
-                table.name,
-                key_equals(table, verb.target, "e", "s")
-            ),
+            format!(", EXISTS (SELECT FROM {} AS e WHERE {}) AS e", table.name, stored(table, verb.target, "e")),
             "NOT s.e".to_owned(),
         ),
         false => (String::new(), "d.i".to_owned()),
@@ -55,7 +62,11 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
         into(table, verb.given),
         values(verb.given, "s"),
     );
-    let matches = list(verb.target, " AND ", |c| format!("d.k{c} = s.c{c}"));
+    let matches = match table.takes_null(verb.target) {
+        // In an array NULL equals NULL, and the rows can still be joined by hashing.
+        true => list(verb.target, " AND ", |c| format!("ARRAY[d.k{c}] = ARRAY[s.c{c}]")),
+        false => list(verb.target, " AND ", |c| format!("d.k{c} = s.c{c}")),
+    };
     if form == Form::Count {
         let joined = if table.hides_xmax { format!(" JOIN s ON {matches}") } else { String::new() };
         return format!(
@@ -68,7 +79,7 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
         (_, false) => letter(Outcome::Skipped),
         (Form::Rows, true) => {
             // A rival's row may be too new for this statement to see.
-            let seen = &table.columns[verb.target[0]].name;
+            let seen = if table.takes_null(verb.target) { "tableoid" } else { &table.columns[verb.target[0]].name };
             format!(
                 "CASE WHEN t.{seen} IS NULL THEN {} ELSE {} END",
                 unchanged_without_row(),
@@ -77,9 +88,9 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
         }
         (_, true) => letter(Outcome::Unchanged),
     };
-    let (stored, columns) = match (form, may_stay) {
+    let (joined, columns) = match (form, may_stay) {
         (Form::Rows, true) => (
-            format!(" LEFT JOIN {} AS t ON {}", table.name, key_equals(table, verb.target, "t", "s")),
+            format!(" LEFT JOIN {} AS t ON {}", table.name, stored(table, verb.target, "t")),
             list(table.columns.iter().enumerate(), "", |(c, column)| {
                 format!(", CASE WHEN d.w THEN d.r{c} ELSE t.{} END", column.name)
             }),
@@ -88,7 +99,7 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
     };
     format!(
         "{done} SELECT s.o, CASE WHEN d.w IS NULL THEN {rest} WHEN {inserted} THEN {} ELSE {} END{columns} \
-         FROM s {} d ON {matches}{stored}",
+         FROM s {} d ON {matches}{joined}",
         letter(Outcome::Inserted),
         letter(Outcome::Updated),
         // A trigger that changes the key leaves a row without an input: it must be seen, not lost.
