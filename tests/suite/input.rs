@@ -182,20 +182,24 @@ fn at(nanoseconds: i64) -> DateTime<Utc> {
 /// The instant that the server counts from.
 const Y2K: i64 = 946_684_800_000_000_000;
 
-equal_only_to_the_server! {
-    minus_zero_is_zero: f64, "float8", 0.0, -0.0, 1.0;
-    minus_zero_is_zero_in_real: f32, "float4", -0.0, 0.0, 1.0;
-    nan_is_nan: f64, "float8", f64::NAN, f64::from_bits(0xfff8_0000_0000_0001), f64::INFINITY;
-    one_is_one_point_zero: rust_decimal::Decimal, "numeric", rust_decimal::Decimal::new(1, 0),
-        rust_decimal::Decimal::new(100, 2), rust_decimal::Decimal::new(101, 2);
-    instants_within_a_microsecond: DateTime<Utc>, "timestamptz", at(Y2K + 1_000), at(Y2K + 1_001), at(Y2K + 2_000);
-    instants_that_the_column_rounds: DateTime<Utc>, "timestamptz(0)", at(1_000_000_000), at(1_400_000_000),
-        at(1_600_000_000);
-    digits_that_the_column_rounds: rust_decimal::Decimal, "numeric(10, 2)", rust_decimal::Decimal::new(1_001, 3),
-        rust_decimal::Decimal::new(1_004, 3), rust_decimal::Decimal::new(1_006, 3);
-    blanks_that_the_column_pads: String, "char(3)", "a".to_owned(), "a ".to_owned(), "b".to_owned();
-    members_in_another_order: serde_json::Value, "jsonb", serde_json::json!({ "a": 1.0, "b": 2 }),
-        serde_json::json!({ "b": 2, "a": 1.0 }), serde_json::json!({ "b": 2 });
+mod equal_only_to_the_server {
+    use super::*;
+
+    equal_only_to_the_server! {
+        minus_zero_is_zero: f64, "float8", 0.0, -0.0, 1.0;
+        minus_zero_is_zero_in_real: f32, "float4", -0.0, 0.0, 1.0;
+        nan_is_nan: f64, "float8", f64::NAN, f64::from_bits(0xfff8_0000_0000_0001), f64::INFINITY;
+        one_is_one_point_zero: rust_decimal::Decimal, "numeric", rust_decimal::Decimal::new(1, 0),
+            rust_decimal::Decimal::new(100, 2), rust_decimal::Decimal::new(101, 2);
+        instants_within_a_microsecond: DateTime<Utc>, "timestamptz", at(Y2K + 1_000), at(Y2K + 1_001), at(Y2K + 2_000);
+        instants_that_the_column_rounds: DateTime<Utc>, "timestamptz(0)", at(1_000_000_000), at(1_400_000_000),
+            at(1_600_000_000);
+        digits_that_the_column_rounds: rust_decimal::Decimal, "numeric(10, 2)", rust_decimal::Decimal::new(1_001, 3),
+            rust_decimal::Decimal::new(1_004, 3), rust_decimal::Decimal::new(1_006, 3);
+        blanks_that_the_column_pads: String, "char(3)", "a".to_owned(), "a ".to_owned(), "b".to_owned();
+        members_in_another_order: serde_json::Value, "jsonb", serde_json::json!({ "a": 1.0, "b": 2 }),
+            serde_json::json!({ "b": 2, "a": 1.0 }), serde_json::json!({ "b": 2 });
+    }
 }
 
 /// NULL equals NULL only where the index says so.
@@ -321,29 +325,33 @@ macro_rules! exact_or_refused {
     )*};
 }
 
-exact_or_refused! {
-    decimals: rust_decimal::Decimal, "numeric",
-        exact ["0", "-0.00", "79228162514264337593543950335", "0.0000000000000000000000000001"],
-        refused ["NaN", "infinity", "-infinity", "1e40"];
-    chrono_dates: NaiveDate, "date",
-        exact ["0001-01-01", "0044-03-15 BC", "4713-01-01 BC", "9999-12-31", "20000-01-01"],
-        refused ["infinity", "-infinity", "5874897-12-31"];
-    chrono_instants: DateTime<Utc>, "timestamptz",
-        exact ["0044-03-15 12:00 BC", "4713-01-01 BC", "9999-12-31 23:59:59.999999+00", "1969-12-31 23:59:59.999999+00"],
-        refused ["infinity", "-infinity", "294276-12-31"];
-    chrono_stamps: NaiveDateTime, "timestamp",
-        exact ["0044-03-15 12:00 BC", "9999-12-31 23:59:59.999999"], refused ["infinity", "-infinity", "294276-12-31"];
-    chrono_times: NaiveTime, "time", exact ["00:00:00", "23:59:59.999999"], refused ["24:00:00"];
-    time_dates: time::Date, "date",
-        exact ["0044-03-15 BC", "9999-12-31"], refused ["infinity", "-infinity", "20000-01-01"];
-    time_instants: time::OffsetDateTime, "timestamptz",
-        exact ["0044-03-15 12:00 BC", "9999-12-31 23:59:59.999999+00"], refused ["infinity", "-infinity", "20000-01-01"];
-    time_times: time::Time, "time", exact ["00:00:00", "23:59:59.999999"], refused ["24:00:00"];
-    jiff_dates: jiff::civil::Date, "date",
-        exact ["0044-03-15 BC", "9999-12-31"], refused ["infinity", "-infinity", "20000-01-01"];
-    jiff_instants: jiff::Timestamp, "timestamptz",
-        exact ["0044-03-15 12:00 BC", "9999-12-30 21:59:59.999999+00"], refused ["infinity", "-infinity", "20000-01-01"];
-    jiff_times: jiff::civil::Time, "time", exact ["00:00:00", "23:59:59.999999"], refused ["24:00:00"];
+mod exact_or_refused {
+    use super::*;
+
+    exact_or_refused! {
+        decimals: rust_decimal::Decimal, "numeric",
+            exact ["0", "-0.00", "79228162514264337593543950335", "0.0000000000000000000000000001"],
+            refused ["NaN", "infinity", "-infinity", "1e40"];
+        chrono_dates: NaiveDate, "date",
+            exact ["0001-01-01", "0044-03-15 BC", "4713-01-01 BC", "9999-12-31", "20000-01-01"],
+            refused ["infinity", "-infinity", "5874897-12-31"];
+        chrono_instants: DateTime<Utc>, "timestamptz",
+            exact ["0044-03-15 12:00 BC", "4713-01-01 BC", "9999-12-31 23:59:59.999999+00", "1969-12-31 23:59:59.999999+00"],
+            refused ["infinity", "-infinity", "294276-12-31"];
+        chrono_stamps: NaiveDateTime, "timestamp",
+            exact ["0044-03-15 12:00 BC", "9999-12-31 23:59:59.999999"], refused ["infinity", "-infinity", "294276-12-31"];
+        chrono_times: NaiveTime, "time", exact ["00:00:00", "23:59:59.999999"], refused ["24:00:00"];
+        time_dates: time::Date, "date",
+            exact ["0044-03-15 BC", "9999-12-31"], refused ["infinity", "-infinity", "20000-01-01"];
+        time_instants: time::OffsetDateTime, "timestamptz",
+            exact ["0044-03-15 12:00 BC", "9999-12-31 23:59:59.999999+00"], refused ["infinity", "-infinity", "20000-01-01"];
+        time_times: time::Time, "time", exact ["00:00:00", "23:59:59.999999"], refused ["24:00:00"];
+        jiff_dates: jiff::civil::Date, "date",
+            exact ["0044-03-15 BC", "9999-12-31"], refused ["infinity", "-infinity", "20000-01-01"];
+        jiff_instants: jiff::Timestamp, "timestamptz",
+            exact ["0044-03-15 12:00 BC", "9999-12-30 21:59:59.999999+00"], refused ["infinity", "-infinity", "20000-01-01"];
+        jiff_times: jiff::civil::Time, "time", exact ["00:00:00", "23:59:59.999999"], refused ["24:00:00"];
+    }
 }
 
 /// Nanoseconds are kept as the server keeps them, so a second run sees that nothing has changed.
