@@ -81,6 +81,34 @@
 //! | a trigger drops a row, or changes its key | told as skipped; an error where a row would be lost | `tables::a_key_that_only_a_trigger_knows`, `tables::a_row_that_finds_no_input_is_an_error_and_not_written` |
 //! | a deferred constraint | its rows are found before COMMIT | `rejects::every_way_turns_the_same_rows_away` |
 //!
+//! # Input
+//!
+//! | input | what happens | shown by |
+//! |---|---|---|
+//! | NUL in a text, `\u0000` in jsonb, a text that is too long for `varchar(n)` | that row is refused, by every verb and transport; nothing is cut | `input::a_value_that_is_refused_takes_no_other_row_with_it` |
+//! | array, enum, composite, domain and jsonb columns | come back equal, by every transport | `types::every_type_comes_back_equal` |
+//! | rows of one key | one is written, by the declared [`DuplicatePolicy`]; an error by default | `duplicates::the_policy_decides_by_the_servers_equality` |
+//! | keys that are equal only to the server (citext, ICU collations, char(n), -0.0, NaN, jsonb) or that the column rounds into one | are one key | the same, and `input::equal_only_to_the_server::*` |
+//! | NULL in a conflict key | that row is refused; one key where the index says `NULLS NOT DISTINCT` | `duplicates::a_null_in_the_conflict_key_is_refused`, `input::a_null_in_the_conflict_key_is_one_key_where_the_index_says_so` |
+//! | a key whose index is partial, deferrable, of expressions or of other columns | an error before anything is written | `input::an_index_that_is_no_conflict_target_is_told_beforehand` |
+//! | a second unique key that an upsert breaks | that row is turned away | `rejects::every_way_turns_the_same_rows_away` |
+//! | numeric NaN and infinity, dates that are infinite or out of range, 24:00:00, read into a type without them | [`ErrorKind::Decode`]; what was written is in, and the error has the report. BC dates are read exactly | `input::exact_or_refused::*` |
+//! | nanoseconds, digits that the column rounds | kept as the server keeps them: a second run changes nothing | `input::nanoseconds_are_no_change`, `unchanged::*` |
+//! | a row too large for a message | refused before it is sent, with the limit | `errors::a_row_that_is_too_large_for_a_message_is_refused` |
+//! | rows of 10 KB, rows of 10 MB | chunks are cut by bytes, too | `input::the_byte_budget_cuts_chunks`, `input::rows_of_ten_megabytes_are_rows` |
+//! | no row, one row, a million rows | all fine | `contract::an_empty_batch_sends_nothing`, `contract::a_million_rows_go_in_and_come_back_exactly` |
+//! | identities and generated columns | left to the server; a key of the caller's own is stored as it is | `input::generated_columns_and_identities_are_left_to_the_server`, `tables::an_identity_*` |
+//! | row security, views, rules | INSERT where COPY would be refused or would pass them by | `tables::row_security_and_views_take_inserts_where_copy_cannot_go`, `input::rules_are_not_passed_by` |
+//! | names with quotes, of 63 bytes; a temporary table of the same name | are names; not written to where the model names its schema | `tables::hostile_names_are_names`, `input::names_of_63_bytes_are_names`, `tables::a_temporary_table_of_the_same_name_is_not_written_to` |
+//! | values in messages | no error, attribute or event holds one | `errors::*`, `spans::*` |
+//!
+//! # What can be seen
+//!
+//! A [`Report`] tells of one call, [`BatchOperations::metrics`] of all together, [`Call::track`] of one that runs,
+//! [`Call::error_callback`] of each error. Through `tracing` a call is a span, `batchkit.call`, in it each chunk is
+//! one, in it each try, with the attribute names of OpenTelemetry's stable conventions for databases;
+//! [`Call::log_progress`] adds a line for each chunk.
+//!
 //! # Features
 //!
 //! `derive` (on by default), and `chrono`, `jiff`, `rust_decimal`, `time`, `uuid` for columns of these

@@ -14,6 +14,7 @@ mod errors;
 mod faults;
 mod graph;
 mod habits;
+mod input;
 mod keys;
 mod metrics;
 mod model;

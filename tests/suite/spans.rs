@@ -365,6 +365,7 @@ async fn a_dropped_call_has_its_numbers_too() {
     // The first chunk is on its way.
     assert!(poll_times(call.into_future(), 1).await.is_none());
     let report = tracker.settled().await.unwrap();
+    drop(tracker);
     // The chunk's task gives its spans back when it has ended.
     while !recorder.recorded.lock().unwrap().by_id.is_empty() {
         tokio::task::yield_now().await;

@@ -415,15 +415,19 @@ impl Target<'_> {
         self.columns.iter().copied().find(|&c| self.model.columns[c].name == name)
     }
 
+    /// Whether NULL equals NULL in the unique key of these columns.
+    fn takes_null(&self, key: &[usize]) -> bool {
+        TableSql::known(self.model, self.table).takes_null(key)
+    }
+
     /// The rows with a NULL in a key that refuses it, each with its error.
     fn null_keys(&self, unique: &Unique, input: &Input<'_>) -> Vec<(usize, Error)> {
         let mut refused = Vec::new();
-        for &column in unique.columns.iter().filter(|_| unique.refuses_null) {
+        if !unique.refuses_null || self.takes_null(&unique.columns) {
+            return refused;
+        }
+        for &column in &unique.columns {
             let (name, field) = (self.model.columns[column].name, self.field(column));
-            let equal = |key: &TableKey| key.nulls_not_distinct && key.columns.iter().flatten().any(|c| c == name);
-            if self.table.keys.iter().any(equal) {
-                continue;
-            }
             let null = |row: &usize| input.rows.row(*row).nth(field).flatten().is_none();
             let error = |row: usize| (row, Error::invalid_row(input.positions[row], name, Fault::NullKey));
             refused.extend((0..input.rows.len()).filter(null).map(error));
@@ -602,7 +606,8 @@ impl Asking<'_, '_, '_> {
         if let (Some(error), false) = (refused.first().map(|(_, error)| error), rejects) {
             return Err(error.clone_invalid_row());
         }
-        let pairs = self.equal(&unique.columns, &rows).await?;
+        let nulls_equal = unique.refuses_null && self.target.takes_null(&unique.columns);
+        let pairs = self.equal(&unique.columns, &rows, nulls_equal).await?;
         let mut dropped = plan::resolve(unique.policy.unwrap_or(duplicates), &positions, pairs)?;
         let duplicates = (0..dropped.len()).filter(|&row| dropped[row]).map(|row| positions[row]);
         running.books.book(&duplicates.collect::<Vec<_>>(), Outcome::Duplicate);
@@ -628,7 +633,8 @@ impl Asking<'_, '_, '_> {
         };
         let mut later = vec![one_by_one; rows.len()];
         for key in others {
-            for (row, first) in self.equal(key, &rows).await? {
+            let nulls_equal = self.target.takes_null(key);
+            for (row, first) in self.equal(key, &rows, nulls_equal).await? {
                 later[row] |= row != first;
             }
         }
@@ -637,16 +643,16 @@ impl Asking<'_, '_, '_> {
     }
 
     /// The rows whose key columns are equal: by their bytes where those decide, else the server is asked.
-    async fn equal(&mut self, key: &[usize], rows: &EncodedRows) -> Result<Pairs> {
+    async fn equal(&mut self, key: &[usize], rows: &EncodedRows, nulls_equal: bool) -> Result<Pairs> {
         let Target { model, table, .. } = self.target;
         if key.iter().filter_map(|&c| table.column(model.columns[c].name)).all(plan::equal_bytes) {
             let fields: Vec<usize> = key.iter().map(|&column| self.target.field(column)).collect();
-            return Ok(plan::same_bytes(rows, &fields));
+            return Ok(plan::same_bytes(rows, &fields, nulls_equal));
         }
-        match self.ask_until_answered(key, rows).await {
+        match self.ask_until_answered(key, rows, nulls_equal).await {
             Err(error) if error.is_a_rows_fault() => {
-                let good = self.with_good_keys(key, rows).await?;
-                let pairs = self.ask_until_answered(key, &rows.subset(&good)).await?;
+                let good = self.with_good_keys(key, rows, nulls_equal).await?;
+                let pairs = self.ask_until_answered(key, &rows.subset(&good), nulls_equal).await?;
                 Ok(pairs.into_iter().map(|(row, first)| (good[row], good[first])).collect())
             }
             answer => answer,
@@ -654,11 +660,11 @@ impl Asking<'_, '_, '_> {
     }
 
     /// The rows whose keys the server takes. The others equal none; they are refused when they are sent.
-    async fn with_good_keys(&mut self, key: &[usize], rows: &EncodedRows) -> Result<Vec<usize>> {
+    async fn with_good_keys(&mut self, key: &[usize], rows: &EncodedRows, nulls_equal: bool) -> Result<Vec<usize>> {
         let mut good = Vec::new();
         let mut parts = std::iter::once(0..rows.len()).collect::<Vec<_>>();
         while let Some(part) = parts.pop() {
-            match self.ask_until_answered(key, &rows.slice(part.clone())).await {
+            match self.ask_until_answered(key, &rows.slice(part.clone()), nulls_equal).await {
                 Ok(_) => good.extend(part),
                 Err(error) if error.is_a_rows_fault() => {
                     let half = part.start + part.len() / 2;
@@ -670,13 +676,13 @@ impl Asking<'_, '_, '_> {
         Ok(good)
     }
 
-    async fn ask_until_answered(&mut self, key: &[usize], rows: &EncodedRows) -> Result<Pairs> {
+    async fn ask_until_answered(&mut self, key: &[usize], rows: &EncodedRows, nulls_equal: bool) -> Result<Pairs> {
         if rows.is_empty() {
             return Ok(Pairs::new());
         }
         let mut retries = Retries::new(self.policy);
         loop {
-            match self.policy.within_deadline(self.ask(key, rows)).await {
+            match self.policy.within_deadline(self.ask(key, rows, nulls_equal)).await {
                 Ok(pairs) => return Ok(pairs),
                 Err(error) => retries.pause_after(error).await?,
             }
@@ -684,10 +690,10 @@ impl Asking<'_, '_, '_> {
     }
 
     /// Asks the server which rows have equal keys.
-    async fn ask(&mut self, key: &[usize], rows: &EncodedRows) -> Result<Pairs> {
+    async fn ask(&mut self, key: &[usize], rows: &EncodedRows, nulls_equal: bool) -> Result<Pairs> {
         let table_sql = TableSql::known(self.target.model, self.target.table);
         let carrier = self.target.columns_carrier(&table_sql, key);
-        let sql = sql::duplicates(&table_sql, Source::Columns, key);
+        let sql = sql::duplicates(&table_sql, Source::Columns, key, nulls_equal);
         let within = self.within.as_mut().map(|within| within.lend());
         let mut session = Session::open(&self.engine.pool, within).await?;
         session.begin(&self.policy.opening, false).await?;

@@ -39,20 +39,26 @@ pub(crate) fn equal_bytes(column: &TableColumn) -> bool {
 }
 
 /// Finds the rows whose key `fields` (positions in the encoded rows) have the same bytes as another's. A
-/// key with a NULL equals none.
-pub(crate) fn same_bytes(rows: &EncodedRows, fields: &[usize]) -> Pairs {
+/// key with a NULL equals none, unless `nulls_equal`.
+pub(crate) fn same_bytes(rows: &EncodedRows, fields: &[usize], nulls_equal: bool) -> Pairs {
     // All keys lie in one buffer, so that the map needs no allocation per row.
     let mut keys: Vec<u8> = Vec::new();
     let mut ends = Vec::with_capacity(rows.len());
     for row in 0..rows.len() {
         let start = keys.len();
         for &field in fields {
-            let Some(value) = rows.row(row).nth(field).flatten() else {
-                keys.truncate(start);
-                break;
-            };
-            keys.extend_from_slice(&value.len().to_be_bytes());
-            keys.extend_from_slice(value);
+            match rows.row(row).nth(field).flatten() {
+                Some(value) => {
+                    keys.extend_from_slice(&value.len().to_be_bytes());
+                    keys.extend_from_slice(value);
+                }
+                // No value is as long.
+                None if nulls_equal => keys.extend_from_slice(&usize::MAX.to_be_bytes()),
+                None => {
+                    keys.truncate(start);
+                    break;
+                }
+            }
         }
         ends.push(keys.len());
     }

@@ -4,7 +4,7 @@ use postgres_types::{Kind, Type};
 
 use super::habits::SoftDelete;
 use super::quote::{quote, table_name};
-use crate::catalog::{RelationKind, Table, TableColumn};
+use crate::catalog::{RelationKind, Table, TableColumn, TableKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnKind, Model};
 use crate::wire::base;
@@ -28,6 +28,22 @@ pub(crate) struct TableSql {
     pub(crate) version: Option<usize>,
     /// The column that marks rows as deleted.
     pub(crate) soft_delete: Option<SoftDelete>,
+    /// The unique keys in which NULL equals NULL, as the model's columns, each sorted.
+    pub(crate) null_keys: Vec<Vec<usize>>,
+}
+
+/// The model's columns of a key in which NULL equals NULL, if it is such a key.
+fn null_key(key: &TableKey, table: &Table, position: impl Fn(&str) -> Option<usize>) -> Option<Vec<usize>> {
+    let is_usable = key.nulls_not_distinct && key.valid && key.predicate.is_none() && !key.deferrable;
+    let column = |name: &Option<String>| {
+        let name = name.as_deref()?;
+        // Statements compare such keys in arrays, where a NULL of these types is another thing.
+        let is_plain = table.column(name).is_some_and(|column| !column.taken_apart);
+        position(name).filter(|_| is_plain)
+    };
+    let mut columns = key.columns.iter().map(column).collect::<Option<Vec<usize>>>().filter(|_| is_usable)?;
+    columns.sort_unstable();
+    Some(columns)
 }
 
 /// A column as the statements need it.
@@ -63,6 +79,13 @@ impl ColumnSql {
 }
 
 impl TableSql {
+    /// Whether NULL equals NULL in the unique key of these columns.
+    pub(crate) fn takes_null(&self, key: &[usize]) -> bool {
+        let mut sorted = key.to_vec();
+        sorted.sort_unstable();
+        self.null_keys.contains(&sorted)
+    }
+
     /// The table as the server describes it.
     pub(crate) fn known(model: &Model, table: &Table) -> Self {
         let columns = model.columns.iter().filter_map(|column| {
@@ -94,6 +117,7 @@ impl TableSql {
                 let found = table.column(model.columns[column].name);
                 SoftDelete { column, is_flag: found.is_some_and(|found| *base(&found.ty) == Type::BOOL) }
             }),
+            null_keys: table.keys.iter().filter_map(|key| null_key(key, table, position)).collect(),
         }
     }
 
@@ -147,6 +171,7 @@ impl TableSql {
             soft_delete: model
                 .soft_delete()
                 .map(|column| SoftDelete { column, is_flag: model.columns[column].accepts(&Type::BOOL) }),
+            null_keys: Vec::new(),
         })
     }
 }

@@ -25,6 +25,17 @@ pub(crate) struct Upsert<'a> {
     pub(crate) if_changed: bool,
 }
 
+/// That the stored row of `alias` has the key of `s`, in words for which its index can be used.
+fn stored(table: &TableSql, key: &[usize], alias: &str) -> String {
+    if !table.takes_null(key) {
+        return key_equals(table, key, alias, "s");
+    }
+    list(key, " AND ", |&c| {
+        let name = &table.columns[c].name;
+        format!("({alias}.{name} = s.c{c} OR {alias}.{name} IS NULL AND s.c{c} IS NULL)")
+    })
+}
+
 /// The text of an upsert. Its counting form answers one row: how many were inserted, how many updated.
 pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: Form) -> String {
     let from = source.relation(table, verb.given);
@@ -33,11 +44,7 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
     // before tells the same, unless a rival inserts it in between.
     let (existed, inserted) = match table.hides_xmax {
         true => (
-            format!(
-                ", EXISTS (SELECT FROM {} AS e WHERE {}) AS e",
-                table.name,
-                key_equals(table, verb.target, "e", "s")
-            ),
+            format!(", EXISTS (SELECT FROM {} AS e WHERE {}) AS e", table.name, stored(table, verb.target, "e")),
             "NOT s.e".to_owned(),
         ),
         false => (String::new(), "d.i".to_owned()),
@@ -54,7 +61,11 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
         into(table, &columns(&new)),
         values(&new),
     );
-    let matches = list(verb.target, " AND ", |c| format!("d.k{c} = s.c{c}"));
+    let matches = match table.takes_null(verb.target) {
+        // In an array NULL equals NULL, and the rows can still be joined by hashing.
+        true => list(verb.target, " AND ", |c| format!("ARRAY[d.k{c}] = ARRAY[s.c{c}]")),
+        false => list(verb.target, " AND ", |c| format!("d.k{c} = s.c{c}")),
+    };
     if form == Form::Count {
         let joined = if table.hides_xmax { format!(" JOIN s ON {matches}") } else { String::new() };
         return format!(
@@ -62,8 +73,8 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
         );
     }
     let left = left_alone(table, verb, form);
-    let stored = match left.looks {
-        true => format!(" LEFT JOIN {} AS t ON {}", table.name, key_equals(table, verb.target, "t", "s")),
+    let joined = match left.looks {
+        true => format!(" LEFT JOIN {} AS t ON {}", table.name, stored(table, verb.target, "t")),
         false => String::new(),
     };
     let answered = match form {
@@ -74,7 +85,7 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
     };
     format!(
         "{done} SELECT s.o, CASE WHEN d.w IS NULL THEN {} WHEN {inserted} THEN {} ELSE {} END{answered} \
-         FROM s {} d ON {matches}{stored}",
+         FROM s {} d ON {matches}{joined}",
         left.outcome,
         letter(Outcome::Inserted),
         letter(Outcome::Updated),
@@ -124,7 +135,7 @@ struct LeftAlone {
 fn left_alone(table: &TableSql, verb: &Upsert<'_>, form: Form) -> LeftAlone {
     let (skipped, unchanged) = (letter(Outcome::Skipped), letter(Outcome::Unchanged));
     let has_row = verb.if_changed || verb.set.is_empty();
-    let seen = &table.columns[verb.target[0]].name;
+    let seen = if table.takes_null(verb.target) { "tableoid" } else { &table.columns[verb.target[0]].name };
     if let Some(c) = verb.version {
         let differs = differs(table, &wanted(table, verb, |c| format!("s.c{c}")));
         let same = if verb.if_changed { format!("WHEN NOT {differs} THEN {unchanged} ") } else { String::new() };

@@ -16,5 +16,6 @@ pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut Runner<'_>) -> Res
 pub(super) fn chunks_help(error: &Error, whole: &Chunk, limits: Limits) -> bool {
     let answer = classify(error.failure(Stage::Work, false));
     let helps = matches!(answer, Answer::FindBadRows | Answer::Halve) && error.is_of_the_server();
-    (helps || matches!(error.kind(), ErrorKind::InvalidRow | ErrorKind::Stale)) && whole.rows.len() > limits.rows
+    let are_smaller = whole.rows.len() > limits.rows || whole.rows.byte_len() > limits.bytes;
+    (helps || matches!(error.kind(), ErrorKind::InvalidRow | ErrorKind::Stale)) && whole.rows.len() > 1 && are_smaller
 }
