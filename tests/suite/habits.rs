@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use batchkit::{
-    BatchConfig, BatchModel, BatchOperations, BatchPatch, BatchSize, ErrorKind, ExecutionStrategy, Filter, OnRowError,
-    Outcome, Report, Transport, Upserted,
+    BatchConfig, BatchModel, BatchOperations, BatchPatch, BatchSize, ErrorAnswer, ErrorKind, ExecutionStrategy, Filter,
+    OnRowError, Outcome, Report, Transport, Upserted,
 };
 use batchkit_repo::Repository;
 use chrono::{DateTime, Utc};
@@ -115,8 +115,15 @@ async fn rows_that_others_have_changed_are_not_overwritten() {
         changed.iter_mut().for_each(|doc| doc.title.push_str(" b"));
         (changed[2].version, changed[4].version, changed[19].version) = (2, 4, -1);
         let before = stored(&db).await;
-        let error = docs.batch_update(&changed).await.unwrap_err();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&told);
+        let call = docs.batch_update(&changed).error_callback(move |error, context| {
+            keep.lock().unwrap().push((error.kind(), error.rows().to_vec(), context.answer));
+        });
+        let error = call.await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Stale, "{name}: {error}");
+        let expected = (ErrorKind::Stale, error.rows().to_vec(), ErrorAnswer::Stop);
+        assert!(told.lock().unwrap().contains(&expected), "{name}: {told:?}");
         // Named are those of the chunk that failed; the chunks before it are in, unless all rows are one.
         let (named, written) = match (strategy, &size) {
             (ExecutionStrategy::SingleQuery, _) | (_, BatchSize::Rows(1_000)) => (vec![2..3, 4..5, 19..20], 0),
@@ -858,9 +865,18 @@ async fn columns_that_cannot_be_what_they_are_for_are_listed() {
         "column \"text\" is text, and field `text` marks deleted rows: a nullable timestamp or a boolean",
     ];
     assert_eq!(mismatches(odd.check_schema().await).await, expected);
-    db.run("CREATE DOMAIN moment AS timestamp; ALTER TABLE odd ALTER version SET NOT NULL, ALTER gone DROP NOT NULL")
-        .await;
-    BatchOperations::<Odd>::new(db.pool.clone()).check_schema().await.unwrap();
+    let mended = "CREATE DOMAIN moment AS timestamptz; CREATE DOMAIN counter AS int4 NOT NULL; ALTER TABLE odd \
+                  ALTER version SET NOT NULL, ALTER version TYPE counter, ALTER gone DROP NOT NULL, ALTER gone TYPE moment";
+    db.run(mended).await;
+    let odd = BatchOperations::<Odd>::new(db.pool.clone());
+    odd.check_schema().await.unwrap();
+    // Domains are as good as what is below them.
+    db.run("ALTER TABLE odd ALTER number SET DEFAULT 0").await;
+    let row = Odd { id: 1, version: 4, gone: None };
+    assert_eq!(odd.batch_insert([&row]).await.unwrap(), 1);
+    assert_eq!(odd.batch_update([&row]).fields("version").await.unwrap(), 1);
+    assert_eq!(odd.batch_delete([1]).await.unwrap(), 1);
+    assert_eq!(db.text("SELECT version || ' ' || (gone = now())::text FROM odd").await, "6 false");
 }
 
 #[derive(Debug, Clone, PartialEq, BatchModel)]

@@ -63,8 +63,13 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
             Ok(answer) => break Ok(answer),
             Err(broken) => *broken,
         };
+        let error = error.at(&chunk.positions);
         observe::record_error(&span, &error);
-        if !error.is_of_the_server() || (policy.is_abandoned() && stage == Stage::Connect) {
+        if policy.is_abandoned() && stage == Stage::Connect {
+            break Err(error);
+        }
+        if !error.is_of_the_server() {
+            tries.tell(&error, Answer::Stop);
             break Err(error);
         }
         // What a rival's row may have caused is its own row's fault the second time.

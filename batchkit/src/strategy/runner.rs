@@ -135,7 +135,7 @@ impl InCaller<'_> {
     async fn attempt(&mut self, chunk: &Chunk, mode: Mode<'_>) -> Result<ChunkAnswer> {
         let session = Session::open(&self.pool, Some(self.within.lend())).await?;
         let ran = run_chunk(session, &self.work, &chunk.rows, &self.opening, None, mode).await;
-        ran.map_err(|broken| broken.error)
+        ran.map_err(|broken| broken.error.at(&chunk.positions))
     }
 }
 
