@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use batchkit::model::{ColumnKind, Encoding, FieldNames, Fields, UniqueKey};
+use batchkit::model::{ColumnKind, ColumnRole, Encoding, FieldNames, Fields, UniqueKey};
 use batchkit::{BatchModel, BatchPatch, InsertRow, KeyFor, PatchRow, ReadRow, WriteRow};
 use postgres_types::Type;
 use serde::{Deserialize, Serialize};
@@ -114,6 +114,48 @@ fn names_of_fields_are_typed() {
     assert_eq!(Fields::<Product>::names((fields.stock, "sku")), [position(6), name]);
     let named = ["weight", "weight in kg"].map(|name| Product::MODEL.column_named(name));
     assert_eq!(named, [Some(7), Some(7)]);
+}
+
+#[test]
+fn versions_marks_and_expressions_are_the_servers() {
+    #[derive(Debug, BatchModel)]
+    #[batch(table = "orders", new = "NewOrder")]
+    #[allow(dead_code)]
+    struct Order {
+        #[batch(key)]
+        id: i64,
+        #[batch(version)]
+        version: i16,
+        total: i64,
+        #[batch(soft_delete)]
+        deleted_at: Option<std::time::SystemTime>,
+        #[batch(on_insert = "current_user")]
+        made_by: String,
+        #[batch(auto, on_insert = "'new'")]
+        state: String,
+    }
+    #[derive(BatchPatch)]
+    #[batch(model = "Order")]
+    #[allow(dead_code)]
+    struct Total {
+        total: i64,
+        id: i64,
+        version: i16,
+    }
+    let columns = Order::MODEL.columns;
+    let roles: Vec<_> = columns.iter().map(|column| column.role).collect();
+    use ColumnRole::{Data, SoftDelete, Version};
+    assert_eq!(roles, [Data, Version, Data, SoftDelete, Data, Data]);
+    assert_eq!((Order::MODEL.version(), Order::MODEL.soft_delete()), (Some(1), Some(3)));
+    let kinds: Vec<_> = columns.iter().map(|column| column.kind).collect();
+    use ColumnKind::{Auto, Plain};
+    assert_eq!(kinds, [Plain, Auto, Plain, Auto, Plain, Auto]);
+    let expressions: Vec<_> = columns.iter().map(|column| column.insert_expression()).collect();
+    assert_eq!(expressions, [None, Some("1"), None, Some("NULL"), Some("current_user"), Some("'new'")]);
+    assert_eq!(inserts::<Order, NewOrder>(), [0, 2]);
+    assert_eq!(inserts::<Order, Order>(), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(patches::<Order, Total>(), [0, 1, 2]);
+    assert_eq!((Product::MODEL.version(), Product::MODEL.soft_delete()), (None, None));
 }
 
 #[test]

@@ -49,7 +49,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `table = "products"` | The table's name, as it is in the catalogue. Required. |
 /// | `schema = "shop"` | Its schema; without it, the server's `search_path` decides. |
 /// | `rename_all = "camelCase"` | How column names are made of the fields' names: `lowercase`, `UPPERCASE`, `PascalCase`, `camelCase`, `snake_case`, `SCREAMING_SNAKE_CASE`, `kebab-case` or `SCREAMING-KEBAB-CASE`, as serde makes them. |
-/// | `new = "NewProduct"` | Makes this struct beside the model, for inserting: with all its fields but those that are `auto`, `computed` or `skip`, and with the same visibilities, types, lifetimes and documentation. If it still has the whole key, it can update rows as well. |
+/// | `new = "NewProduct"` | Makes this struct beside the model, for inserting: with all its fields but those that are `auto`, `computed`, `version`, `soft_delete`, `on_insert` or `skip`, and with the same visibilities, types, lifetimes and documentation. If it still has the whole key, it can update rows as well; not where there is a `version`, which it does not have. |
 /// | `new_derive(Debug, Clone)` | What that struct derives; these two, if nothing is said. |
 /// | `write_only` | Rows are never read back, so the struct may borrow: `struct Row<'a> { name: &'a str }`. |
 /// | `crate = "my::batchkit"` | Where batchkit is, if not at `::batchkit`. |
@@ -68,7 +68,10 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `unique("by_place", "by_name")` | The same, for a field in several groups. |
 /// | `auto` | The server gives the column a value when a row does not (an identity, a default). It is read back; an update of all fields leaves it alone. |
 /// | `computed` | The server alone gives the column its value (a generated column). It is read, never written. |
-/// | `on_update = "now()"` | The SQL expression that sets the column on every update. It is put into statements as it is. |
+/// | `version` | The column counts the changes of its row, in an `i16`, `i32` or `i64`: a new row has 1, each write adds one, and an update or upsert that gives another version than the stored one does not overwrite what someone else has written (`ErrorKind::Stale`). |
+/// | `soft_delete` | The column marks rows as deleted: an `Option` of a time, or a `bool`. Deletes set it, reads and updates leave out the rows that have it, upserts bring them back. |
+/// | `on_insert = "gen_random_uuid()"` | The SQL expression that sets the column of an inserted row that does not give it. It is put into statements as it is, and can name no columns. |
+/// | `on_update = "now()"` | The SQL expression that sets the column on every update, also that of an upsert. It is put into statements as it is; `t` is the stored row. |
 /// | `rename = "weight in kg"` | The column's name. |
 /// | `skip` | The field is no column; it is `Default::default()` in rows that are read. |
 /// | `pg_type = "citext"` | The column's type, where a statement is to be shown without a server. |
@@ -77,6 +80,33 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// A field's name is the column's, without `r#`. A field's type may be whatever `postgres-types` can send and
 /// read; enums, domains and composites come in by its derives.
+///
+/// # Versions, marks of deletion, expressions
+///
+/// ```
+/// use batchkit::BatchModel;
+///
+/// #[derive(Debug, Clone, BatchModel)]
+/// #[batch(table = "orders", new = "NewOrder")]
+/// struct Order {
+///     #[batch(key, on_insert = "nextval('order_numbers')")]
+///     id: i64,
+///     total: i64,
+///     #[batch(version)]
+///     version: i32,
+///     #[batch(soft_delete)]
+///     deleted_at: Option<std::time::SystemTime>,
+///     #[batch(auto, on_insert = "current_user")]
+///     created_by: String,
+/// }
+///
+/// let new = NewOrder { total: 100 };
+/// # let _ = new.total;
+/// ```
+///
+/// An `auto` field that has an `on_insert` is left alone by an update of all fields; without `auto`, such an update
+/// sets it to what the row has. If the table's own default of such a column is the very same expression, COPY can
+/// write new rows; otherwise they are inserted by UNNEST, or through a staging table.
 ///
 /// # What it makes
 ///
@@ -120,6 +150,7 @@ pub fn batch_model(input: TokenStream) -> TokenStream {
 /// | `#[batch(…)]` | says |
 /// |---|---|
 /// | `model = "Product"` | The model, as a path. Required. The lifetimes of one that borrows are `'_`: `"Row<'_>"`. |
+/// | `ignore_version` | The patch is written whatever version the stored row has. Without it, a patch of a model with a `version` needs that field. |
 /// | `crate = "my::batchkit"` | Where batchkit is, if not at `::batchkit`. |
 ///
 /// # On a field
@@ -132,7 +163,7 @@ pub fn batch_model(input: TokenStream) -> TokenStream {
 ///
 /// # What the compiler checks
 ///
-/// That the model has these fields, all of its key among them and none that is `computed`; and that their
+/// That the model has these fields, all of its key and its `version` among them and none that is `computed`; and that their
 /// types fit: the type of the model's field, a reference to it, `&str` for `String`, `&[T]` for `Vec<T>`, and
 /// for an `Option` also the bare value.
 #[proc_macro_derive(BatchPatch, attributes(batch))]

@@ -96,7 +96,7 @@ impl Books {
                     _ => Outcome::Failed,
                 };
                 self.book(&chunk.positions, outcome);
-                return Err(error.at(&chunk.positions).of_rows(chunk.ranges()).in_chunk(chunk.index));
+                return Err(error.of_rows(chunk.ranges()).in_chunk(chunk.index));
             }
         };
         let rejects = self.with(|ledger| ledger.committed(chunk, answer));

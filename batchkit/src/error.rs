@@ -247,12 +247,15 @@ impl Error {
 
     /// Rows that were changed since they were read.
     pub(crate) fn stale() -> Self {
-        Error::new(ErrorKind::Stale, "the stored row has another version: it was changed since it was read")
+        let mut error =
+            Error::new(ErrorKind::Stale, "the stored row has another version: it was changed since it was read");
+        error.0.of_chunk = true;
+        error
     }
 
     /// The same error with the input positions of its rows; `positions` are those of the chunk's rows, in order.
     pub(crate) fn at(mut self, positions: &[usize]) -> Self {
-        if self.kind() == ErrorKind::Stale || self.0.of_chunk {
+        if std::mem::take(&mut self.0.of_chunk) {
             let rows = std::mem::take(&mut self.0.rows);
             let rows: Vec<usize> = rows.into_iter().flatten().filter_map(|row| positions.get(row).copied()).collect();
             self.0.rows = ranges(&rows);

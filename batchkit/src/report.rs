@@ -20,7 +20,7 @@ pub enum Outcome {
     Deleted,
     /// A stored row was read.
     Found,
-    /// No stored row has this key.
+    /// No stored row has this key, or the one that has it is marked as deleted.
     Missing,
     /// Another row of the same input with an equal key stands for this one.
     Duplicate,

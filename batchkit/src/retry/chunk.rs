@@ -60,6 +60,7 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
             Ok(answer) => break Ok(answer),
             Err(broken) => *broken,
         };
+        let error = error.at(&chunk.positions);
         observe::record_error(&span, &error);
         if !error.is_of_the_server() || (policy.is_abandoned() && stage == Stage::Connect) {
             listeners.tell(&error, attempt, Answer::Stop);
@@ -92,7 +93,7 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
             // Of a graph, the error names the root: a chunk has many rows below each.
             listeners.tell(&error, attempt, Answer::Stop);
             break Err(match try_once(pool, &work, chunk, policy, Mode::Blame(&error)).await {
-                Ok(answer) => error.blaming(&answer.rejects),
+                Ok(answer) => error.blaming(&answer.rejects).at(&chunk.positions),
                 Err(_) => error,
             });
         }

@@ -131,7 +131,7 @@ impl TryChunk for InCaller<'_> {
             _ if finds_bad_rows && !self.work.below.is_empty() => {
                 let blamed = self.attempt(chunk, Mode::Blame(&error)).await;
                 Ran::once(Err(match blamed {
-                    Ok(answer) => error.blaming(&answer.rejects),
+                    Ok(answer) => error.blaming(&answer.rejects).at(&chunk.positions),
                     Err(_) => error,
                 }))
             }
@@ -144,7 +144,7 @@ impl InCaller<'_> {
     async fn attempt(&mut self, chunk: &Chunk, mode: Mode<'_>) -> Result<ChunkAnswer> {
         let session = Session::open(&self.pool, Some(self.within.lend())).await?;
         let ran = run_chunk(session, &self.work, &chunk.rows, &self.opening, None, mode).await;
-        ran.map_err(|broken| broken.error)
+        ran.map_err(|broken| broken.error.at(&chunk.positions))
     }
 }
 
