@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use deadpool_postgres::Pool;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -104,8 +105,9 @@ impl Request<'_> {
         let columns = self.resolve()?;
         let form = self.verb.form(self.asked);
         let rejects = self.config.on_row_error == OnRowError::Reject;
-        let call = Arc::new(());
-        let policy = self.policy(&call);
+        // Dropped with the call, at the latest.
+        let (_call, is_wanted) = watch::channel(());
+        let policy = self.policy(is_wanted);
         if self.feed.is_empty() {
             let (ledger, tracker) = (Ledger::new(form, &self.config, KeyShape::new(Vec::new())), self.tracker.as_ref());
             let (report, rows) = Books::new(ledger, self.sink, false, tracker).close();
@@ -179,13 +181,13 @@ impl Request<'_> {
         }
     }
 
-    /// How this call's chunks are retried; `call` lives as long as the call does.
-    fn policy(&mut self, call: &Arc<()>) -> Policy {
+    /// How this call's chunks are retried; the sender of `call` lives as long as the call does.
+    fn policy(&mut self, call: watch::Receiver<()>) -> Policy {
         let config = &self.config;
         let is_parallel = config.execution_strategy == ExecutionStrategy::Parallel;
         Policy {
             rejects: config.on_row_error == OnRowError::Reject,
-            call: Arc::downgrade(call),
+            call,
             retry_count: config.retry_count,
             retry_delay: config.retry_delay,
             budget: Budget::new(config.retry_count),

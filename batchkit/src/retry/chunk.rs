@@ -147,14 +147,17 @@ impl Tries<'_> {
         may
     }
 
-    /// Waits before the next try; `false` when it would begin behind the deadline.
+    /// Waits before the next try; `false` when it would begin behind the deadline, or nobody waits for it.
     async fn pause(&mut self) -> bool {
         let pause = self.pauses.next().unwrap_or_default();
         if self.policy.deadline.is_some_and(|deadline| Instant::now() + pause >= deadline) {
             return false;
         }
-        tokio::time::sleep(pause).await;
-        true
+        let slept = async {
+            tokio::time::sleep(pause).await;
+            Ok(())
+        };
+        self.policy.while_wanted(slept).await.is_ok()
     }
 
     fn tell(&self, error: &Error, answer: Answer) {
@@ -173,8 +176,8 @@ async fn attempt(
 ) -> Result<ChunkAnswer, Box<Broken>> {
     let failed = |error| Box::new(Broken::at_connecting(error));
     let (session, _place) = loop {
-        let place = policy.within_deadline(async { Ok(policy.workers.place().await) }).await.map_err(failed)?;
-        match policy.within_deadline(Session::open(pool, None)).await {
+        let place = policy.while_wanted(async { Ok(policy.workers.place().await) }).await.map_err(failed)?;
+        match policy.while_wanted(Session::open(pool, None)).await {
             Ok(session) => break (session, place),
             // The server has no connection to spare: this worker's place is given up, and another one's awaited.
             Err(error) if error.is_of_too_many_connections() && policy.workers.give_up(place) => {}

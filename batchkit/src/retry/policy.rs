@@ -1,9 +1,9 @@
 //! How one call's chunks and questions are retried, and when it has to be over.
 
 use std::future::Future;
-use std::sync::Weak;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{Budget, Workers};
@@ -32,8 +32,8 @@ pub(crate) struct Policy {
     pub(crate) rejects: bool,
     /// Whether a chunk that is too much for the server may be cut in two.
     pub(crate) is_divisible: bool,
-    /// Lives as long as the call does.
-    pub(crate) call: Weak<()>,
+    /// Its sender lives as long as the call does, and sends nothing.
+    pub(crate) call: watch::Receiver<()>,
     /// Who is told of every error.
     pub(crate) observer: ErrorObserver,
 }
@@ -46,12 +46,22 @@ impl Policy {
 
     /// Whether the call was dropped.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.call.strong_count() == 0
+        self.call.has_changed().is_err()
     }
 
     /// Waits for a step, but not beyond the deadline.
     pub(crate) async fn within_deadline<T>(&self, step: impl Future<Output = Result<T>>) -> Result<T> {
         within(self.deadline, step).await
+    }
+
+    /// The same, for what has not begun: nor is it waited for any longer than the call lives.
+    pub(crate) async fn while_wanted<T>(&self, step: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut call = self.call.clone();
+        tokio::select! {
+            biased;
+            _ = call.changed() => Err(Error::abandoned()),
+            answer = self.within_deadline(step) => answer,
+        }
     }
 }
 
