@@ -70,6 +70,10 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
         // What a rival's row may have caused is its own row's fault the second time.
         let snapshot = policy.is_snapshot && !tries.tried_once.contains(&Answer::AgainOnce);
         let mut decision = classify(error.failure(stage, snapshot));
+        if decision == Answer::Resolve && !work.writes {
+            // Nothing was to be committed: there is nothing to find out.
+            decision = Answer::Fresh;
+        }
         if let (true, Some(identity)) = (error.is_lost(), &identity) {
             // Also before COMMIT: the old backend may hold locks that the next try would wait for.
             match look_up(pool, identity, policy).await {
