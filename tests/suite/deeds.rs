@@ -135,6 +135,8 @@ pub(crate) struct Seen {
     rejects: Arc<Mutex<Vec<usize>>>,
     /// How many stored rows post-processing dropped.
     post_dropped: Arc<AtomicUsize>,
+    /// Whether it is in the caller's transaction.
+    is_within: bool,
 }
 
 impl Deed {
@@ -208,7 +210,8 @@ impl Deed {
 
     /// Begins it.
     pub(crate) fn start<'a>(self, on: &Operations, manner: Manner, within: Option<Within<'a>>) -> Doing<'a> {
-        let (tracker, seen) = (Tracker::new(), Seen::default());
+        let seen = Seen { is_within: within.is_some(), ..Seen::default() };
+        let tracker = Tracker::new();
         let options = Options { transport: self.transport(), tracker: tracker.clone(), seen: seen.clone(), within };
         let Operations { lines, counters } = on.clone();
         let call = self.call(lines, counters, manner, options);
@@ -323,6 +326,8 @@ impl Deed {
                 None if self.outcome(at, false) == Outcome::Filtered => {
                     matches!(told, Outcome::Filtered | Outcome::NotAttempted)
                 }
+                // Its chunk was dropped half-way.
+                None if seen.is_within && *told == Outcome::Unknown => true,
                 // Its chunk was tried, and its call dropped before it could be tried again.
                 None => matches!(told, Outcome::NotAttempted | Outcome::Failed),
             };

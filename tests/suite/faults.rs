@@ -2,14 +2,14 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use batchkit::{
     BatchConfig, BatchModel, BatchOperations, BatchSize, ErrorAnswer, ErrorKind, ExecutionStrategy, Transport,
 };
 use deadpool_postgres::Pool;
 
-use crate::common::{Db, TRANSPORTS, database, pool_through};
+use crate::common::{TRANSPORTS, database, pool_through, quiet};
 use crate::proxy::{Harm, Proxy, Trap, Way};
 
 #[derive(Debug, Clone, PartialEq, BatchModel)]
@@ -48,11 +48,6 @@ macro_rules! recorded {
     }};
 }
 
-async fn nothing_is_open(db: &Db) {
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()";
-    assert_eq!(db.number(open).await, 0);
-}
-
 /// Row 1 of the fault table: the backend is ended in the middle of a chunk, once.
 #[tokio::test]
 async fn a_killed_backend_is_survived() {
@@ -72,7 +67,7 @@ async fn a_killed_backend_is_survived() {
         assert_eq!((report.inserted(), report.retries()), (35, 1), "{transport:?}");
         assert_eq!(answers.lock().unwrap()[0].1, ErrorAnswer::Fresh, "{transport:?}");
         assert_eq!(db.number("SELECT count(*) FROM stock").await, 35);
-        nothing_is_open(&db).await;
+        quiet(&db, "").await;
     }
 }
 
@@ -135,7 +130,7 @@ async fn every_sqlstate_gets_its_answer() {
                                 assert_eq!(told.last().unwrap().1, ErrorAnswer::Stop, "{context}");
                             }
                         }
-                        nothing_is_open(&db).await;
+                        quiet(&db, &context).await;
                     }
                 }
             }
@@ -155,7 +150,7 @@ async fn a_lock_timeout_is_repeated_and_then_told() {
         let error = operations(&pool).batch_insert(stock(0..5, 1)).transport(transport).await.unwrap_err();
         assert_eq!((error.sqlstate().unwrap().code(), error.report().unwrap().retries()), ("55P03", 3), "{error}");
     }
-    drop(lock);
+    lock.rollback().await.unwrap();
     assert_eq!(operations(&pool).batch_insert(stock(0..5, 1)).await.unwrap(), 5);
 }
 
@@ -194,9 +189,8 @@ async fn a_silent_connection_fails_within_the_deadline() {
         operations.check_schema().await.unwrap();
         operations.batch_insert(stock(100..101, 1)).await.unwrap();
         proxy.set([Trap { way: Way::ToServer, at, harm: Harm::Silence }]);
-        let started = Instant::now();
+        // Without its deadline it would never end.
         let result = operations.batch_insert(stock(0..5, 1)).timeout(Duration::from_millis(150)).await;
-        assert!(started.elapsed() < Duration::from_secs(20));
         proxy.set([]);
         let stored = db.number("SELECT count(*) FROM stock WHERE id < 100").await;
         match result {
@@ -232,9 +226,18 @@ async fn a_timeout_ends_the_work_on_the_server() {
     )
     .await;
     for transport in [Transport::UnnestRows, Transport::Copy] {
-        let call = operations(&db.pool).batch_insert(stock(0..5, 1)).transport(transport);
-        let error = call.timeout(Duration::from_millis(100)).await.unwrap_err();
-        assert_eq!((error.kind(), error.report().unwrap().failed()), (ErrorKind::Timeout, 5), "{error}");
+        let mut timeout = Duration::from_millis(100);
+        let error = loop {
+            let call = operations(&db.pool).batch_insert(stock(0..5, 1)).transport(transport);
+            let error = call.timeout(timeout).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+            match error.report() {
+                Some(report) if report.failed() == 5 => break error,
+                // On a busy machine the work may not have begun by then.
+                _ => timeout *= 2,
+            }
+        };
+        assert_eq!(error.report().unwrap().total(), 5);
         let active =
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
         assert_eq!(db.number(active).await, 0);

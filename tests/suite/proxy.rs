@@ -117,12 +117,6 @@ impl Proxy {
         let _ = self.state.subscribe().wait_for(|state| state.traps.is_empty()).await;
     }
 
-    /// How many messages went each way since traps were set, or since the last one sprang.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        let state = self.state.borrow();
-        (state.to_server, state.to_client)
-    }
-
     /// Lets go of what is held.
     pub(crate) fn let_go(&self) {
         self.state.send_modify(|state| state.let_go += 1);
@@ -265,4 +259,42 @@ async fn read_rest(from: &mut (impl AsyncRead + Unpin), typed: bool, bytes: &mut
     let length = i32::from_be_bytes(bytes[head - 4..].try_into().unwrap());
     bytes.resize(head + usize::try_from(length - 4).unwrap(), 0);
     from.read_exact(&mut bytes[head..]).await.ok().map(drop)
+}
+
+/// What is delayed is late, and what is reset is told so.
+mod tests {
+    use super::*;
+    use crate::common::{database, pool_through};
+
+    #[tokio::test]
+    async fn delayed_messages_are_late_and_in_order() {
+        let db = database("").await;
+        let proxy = Proxy::new(db.server_folder());
+        let client = pool_through(&db, proxy.folder(), 1).get().await.unwrap();
+        let statement = client.prepare("SELECT $1::int4").await.unwrap();
+        let delay = Duration::from_millis(20);
+        for way in [Way::ToServer, Way::ToClient] {
+            proxy.set([Trap { way, at: 0, harm: Harm::Delay(delay) }]);
+            let started = Instant::now();
+            let asked = (0i32..200).map(|n| {
+                let (client, statement) = (&client, &statement);
+                async move { client.query_one(statement, &[&n]).await.unwrap().get::<_, i32>(0) }
+            });
+            let answered = futures_util::future::join_all(asked).await;
+            assert_eq!(answered, (0..200).collect::<Vec<_>>());
+            // However fast the machine is.
+            assert!(started.elapsed() >= delay, "{:?}", started.elapsed());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_told_as_one() {
+        let db = database("").await;
+        let proxy = Proxy::new(db.server_folder());
+        let mut client = UnixStream::connect(socket(proxy.folder())).await.unwrap();
+        proxy.set([Trap { way: Way::ToServer, at: 0, harm: Harm::Reset }]);
+        client.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await.unwrap();
+        let error = client.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
 }
