@@ -32,8 +32,8 @@ pub(crate) struct Books {
 /// What is still under way.
 #[derive(Debug, Clone, Copy, Default)]
 struct State {
-    /// How many chunks are.
-    chunks: usize,
+    /// How many chunks are, and how much of what works up their rows.
+    works: usize,
     /// Whether the call has ended or was dropped.
     is_over: bool,
 }
@@ -126,9 +126,9 @@ impl Books {
         self.with(|ledger| ledger.post_processed(dropped, failures));
     }
 
-    /// A chunk is under way as long as the answer lives.
-    pub(crate) fn start_chunk(self: &Arc<Self>) -> UnderWay {
-        self.state.send_modify(|state| state.chunks += 1);
+    /// A chunk, or the caller's work on one, is under way as long as the answer lives.
+    pub(crate) fn start_work(self: &Arc<Self>) -> UnderWay {
+        self.state.send_modify(|state| state.works += 1);
         UnderWay(Arc::clone(self))
     }
 
@@ -142,7 +142,7 @@ impl Books {
 
     /// Counts a call that was dropped, when its last chunk has ended: before anybody who waits for that is told.
     fn tell_of_dropped(&self, state: State) {
-        if !state.is_over || state.chunks > 0 {
+        if !state.is_over || state.works > 0 {
             return;
         }
         // A call that has ended was told of when its books were closed.
@@ -183,13 +183,13 @@ impl Books {
     }
 }
 
-/// A chunk that is under way.
+/// A chunk, or the caller's work on one, that is under way.
 pub(crate) struct UnderWay(Arc<Books>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.state.send_modify(|state| {
-            state.chunks -= 1;
+            state.works -= 1;
             self.0.tell_of_dropped(*state);
         });
     }
@@ -230,13 +230,13 @@ impl Tracker {
         Some(books.report())
     }
 
-    /// Waits until the call has ended, or was dropped and all its chunks have ended; `None` if it was never
-    /// begun. Rows that a dropped call had not taken from its input yet are not in the report.
+    /// Waits until the call has ended, or was dropped and all its chunks have ended, and what of its
+    /// post-processing had begun; `None` if it was never begun. Rows that a dropped call had not taken from its input yet are not in the report.
     pub async fn settled(&self) -> Option<Report> {
         let books = lock(&self.0).clone()?;
         let mut state = books.state.subscribe();
         // The sender lives in `books`.
-        let _ = state.wait_for(|state| state.is_over && state.chunks == 0).await;
+        let _ = state.wait_for(|state| state.is_over && state.works == 0).await;
         Some(books.report())
     }
 }

@@ -68,14 +68,15 @@
 //! | fault | promised | shown by |
 //! |---|---|---|
 //! | the backend is killed in the middle of a chunk | repeated, EXACT | `faults::a_killed_backend_is_survived` |
-//! | the connection is cut at any message, either way: COMMIT lost, its answer lost | EXACT | `cuts::*_is_exact_at_every_cut` |
-//! | a frozen connection comes back later | its transaction was ended before the repeat, EXACT | `cuts::a_late_copy_is_fenced` |
+//! | the connection is cut at any message, either way: COMMIT lost, its answer lost; again while that is looked up | EXACT; each bad row is turned away once | `cuts::*_is_exact_at_every_cut`, `cuts::*_is_exact_at_every_two_cuts` |
+//! | a frozen connection comes back later | its transaction was ended before the repeat, EXACT | `late::*_is_fenced` |
 //! | the server crashes | acknowledged chunks are there; one that cannot be told is [`ErrorKind::CommitUnknown`] | `crashes::acknowledged_chunks_are_there_after_every_crash` |
 //! | deadlock, serialization failure, lock timeout, any other SQLSTATE, at the statement or at COMMIT | its row of the table in [`ErrorAnswer`] | `faults::every_sqlstate_gets_its_answer`, `faults::a_lock_timeout_is_repeated_and_then_told` |
 //! | fewer connections than workers; a pool that is closed | waited for; an error | `faults::a_small_pool_is_waited_for_and_a_closed_one_is_told` |
 //! | a connection goes silent | an error within the deadline, and EXACT | `faults::a_silent_connection_fails_within_the_deadline` |
 //! | a link of single bytes | slow, EXACT | `faults::a_trickling_connection_is_slow_and_exact` |
-//! | the call is dropped at any poll | whole chunks, a clean pool | `faults::a_call_dropped_at_every_poll_leaves_whole_chunks` |
+//! | the call is dropped at any poll, at any message of its chunks, waiting for a connection, and cut afterwards | whole chunks, a clean pool, and a [`Tracker`] that tells each row's outcome | `drops` |
+//! | the call is dropped in the caller's transaction | it can be rolled back; its connection is as good as before | `drops::*_in_the_callers_transaction_can_be_dropped_at_every_poll` |
 //! | the timeout passes while the server works | the work ends on the server too | `faults::a_timeout_ends_the_work_on_the_server` |
 //! | the table changes between calls | caches are cleared, or an error that writes nothing | `faults::a_table_that_changes_between_calls` |
 //! | a trigger drops a row, or changes its key | told as skipped; an error where a row would be lost | `tables::a_key_that_only_a_trigger_knows`, `tables::a_row_that_finds_no_input_is_an_error_and_not_written` |

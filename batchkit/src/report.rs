@@ -33,7 +33,8 @@ pub enum Outcome {
     /// The chunk that holds the row was rolled back.
     Failed,
     /// The connection broke while the row's chunk was being committed, and the server cannot tell whether it is
-    /// in ([`ErrorKind::CommitUnknown`](crate::ErrorKind::CommitUnknown)).
+    /// in ([`ErrorKind::CommitUnknown`](crate::ErrorKind::CommitUnknown)); or the call was dropped while it wrote the
+    /// chunk in the caller's transaction, which is to be rolled back then.
     Unknown,
     /// The run stopped before this row's turn.
     NotAttempted,

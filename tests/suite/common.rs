@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use batchkit::{ExecutionStrategy, Transport};
 use batchkit_testbed::server::{Database, Server};
@@ -61,6 +62,26 @@ pub(crate) async fn database(tables: &str) -> Db {
     let db = Db { pool, database };
     db.run(tables).await;
     db
+}
+
+/// Waits until nothing is left behind: no backend of the test's database works or has a transaction open, and no
+/// lock is held. (The one that asks looks away from itself.) A backend whose connection was cut takes a moment to
+/// notice; one that never ends fails the test.
+pub(crate) async fn quiet(db: &Db, context: &str) {
+    const LEFT: &str = "SELECT coalesce(string_agg(concat_ws(' ', a.pid, a.state, a.query, \
+        (SELECT string_agg(l.locktype || ' ' || l.mode, ', ') FROM pg_locks l WHERE l.pid = a.pid)), '; '), '') \
+        FROM pg_stat_activity a WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() \
+        AND a.backend_type = 'client backend' \
+        AND (a.state <> 'idle' OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid))";
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let left = db.text(LEFT).await;
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{context}: left behind: {left}");
+        tokio::task::yield_now().await;
+    }
 }
 
 /// A pool of connections to the test's database through a proxy's socket.

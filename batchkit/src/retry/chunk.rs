@@ -69,6 +69,10 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
         // What a rival's row may have caused is its own row's fault the second time.
         let snapshot = policy.is_snapshot && !tries.had(Answer::AgainOnce);
         let mut decision = classify(error.failure(stage, snapshot));
+        if decision == Answer::Resolve && !work.writes {
+            // Nothing was to be committed: there is nothing to find out.
+            decision = Answer::Fresh;
+        }
         if let (true, Some(identity)) = (error.is_lost(), &identity) {
             // Also before COMMIT: the old backend may hold locks that the next try would wait for.
             match look_up(pool, identity, policy).await {
@@ -117,7 +121,13 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
                 Err(error) => break Err(error),
             };
         }
-        tokio::time::sleep(pause).await;
+        let slept = async {
+            tokio::time::sleep(pause).await;
+            Ok(())
+        };
+        if policy.while_wanted(slept).await.is_err() {
+            break Err(error);
+        }
     };
     Ran { result, retries: tries.retries(), halve }
 }
@@ -146,8 +156,8 @@ async fn try_once(
 ) -> Result<ChunkAnswer, Box<Broken>> {
     let failed = |error| Box::new(Broken::at_connecting(error));
     let (session, _place) = loop {
-        let place = policy.within_deadline(async { Ok(policy.workers.place().await) }).await.map_err(failed)?;
-        match policy.within_deadline(Session::open(pool, None)).await {
+        let place = policy.while_wanted(async { Ok(policy.workers.place().await) }).await.map_err(failed)?;
+        match policy.while_wanted(Session::open(pool, None)).await {
             Ok(session) => break (session, place),
             // The server has no connection to spare: this worker's place is given up, and another one's awaited.
             Err(error) if error.is_of_too_many_connections() && policy.workers.give_up(place) => {}

@@ -91,6 +91,16 @@ impl Policy {
     pub(crate) async fn within_deadline<T>(&self, step: impl Future<Output = Result<T>>) -> Result<T> {
         within(self.deadline, step).await
     }
+
+    /// The same, for what has not begun: nor is it waited for any longer than the call lives.
+    pub(crate) async fn while_wanted<T>(&self, step: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut call = self.call.clone();
+        tokio::select! {
+            biased;
+            _ = call.changed() => Err(Error::abandoned()),
+            answer = self.within_deadline(step) => answer,
+        }
+    }
 }
 
 /// Waits for a step, but not beyond a deadline.

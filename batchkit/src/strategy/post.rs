@@ -29,9 +29,11 @@ impl Post {
     /// Works up the rows of a chunk that is in, or all of the call's, beside whatever else the runtime does.
     pub(super) async fn run(self: &Arc<Self>, books: &Arc<Books>, positions: Option<Vec<usize>>) {
         let (post, books) = (Arc::clone(self), Arc::clone(books));
+        let under_way = books.start_work();
         let done = tokio::task::spawn_blocking(move || {
             let done = (post.function)(books.stored(positions.as_deref()), &post.types);
             books.post_processed(done.dropped, done.failures);
+            drop(under_way);
         });
         if let Err(Ok(panic)) = done.await.map_err(tokio::task::JoinError::try_into_panic) {
             // As if the caller's code had run right here.

@@ -79,10 +79,12 @@ trait TryChunk: Send {
 
 /// Runs a chunk, and books what became of it. One that is too much for the server is run in parts.
 async fn in_parts(runner: &mut impl TryChunk, books: &Books, fallback: Option<Limits>, chunk: Chunk) -> Result<()> {
-    let mut parts = vec![chunk];
-    while let Some(part) = parts.pop() {
+    let mut open = Open { parts: vec![chunk], under_way: Vec::new(), books };
+    while let Some(part) = open.parts.pop() {
+        open.under_way.clone_from(&part.positions);
         let span = observe::chunk_span(part.index, part.rows.len());
         let ran = runner.try_chunk(&part).instrument(span.clone()).await;
+        open.under_way.clear();
         let smaller = match (&ran.result, fallback) {
             (Err(error), Some(limits)) if optimistic::chunks_help(error, &part, limits) => part.cut(limits),
             _ if ran.halve => part.halves().into(),
@@ -90,16 +92,32 @@ async fn in_parts(runner: &mut impl TryChunk, books: &Books, fallback: Option<Li
         };
         if !smaller.is_empty() {
             books.retried(ran.retries + 1);
-            parts.extend(smaller.into_iter().rev());
+            open.parts.extend(smaller.into_iter().rev());
             continue;
         }
         if let Err(error) = books.ran(&part, ran) {
             observe::record_error(&span, &error);
-            parts.iter().for_each(|part| books.book(&part.positions, Outcome::NotAttempted));
             return Err(error);
         }
     }
     Ok(())
+}
+
+/// The parts of a chunk that are not booked yet.
+struct Open<'b> {
+    /// Those whose turn has not come, the next one last.
+    parts: Vec<Chunk>,
+    /// The positions of the one that is being tried.
+    under_way: Vec<usize>,
+    books: &'b Books,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        // Dropped half-way: a call in the caller's transaction, or a task with its runtime.
+        self.books.book(&self.under_way, Outcome::Unknown);
+        self.parts.iter().for_each(|part| self.books.book(&part.positions, Outcome::NotAttempted));
+    }
 }
 
 impl TryChunk for InPool {
@@ -152,7 +170,7 @@ impl InPool {
     /// Starts a chunk in a task that a dropped call does not cut short.
     pub(super) fn start(&self, chunk: Chunk) -> JoinHandle<Result<()>> {
         let mut runner = self.clone();
-        let under_way = self.books.start_chunk();
+        let under_way = self.books.start_work();
         let run = async move {
             let books = Arc::clone(&runner.books);
             let (fallback, ran) = (runner.fallback, &mut runner);
