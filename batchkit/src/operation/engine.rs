@@ -12,7 +12,7 @@ use tracing::Instrument;
 use super::answer::{Answered, read_types};
 use super::verb::{Unique, Verb};
 use crate::books::{Books, Tracker};
-use crate::catalog::{Catalog, Table, TableKey, check};
+use crate::catalog::{Catalog, RelationKind, Table, TableKey, check};
 use crate::config::{BatchConfig, DuplicatePolicy, ExecutionStrategy, OnRowError, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
@@ -128,7 +128,7 @@ impl Request<'_> {
         };
         let verb: Arc<dyn Verb> = Arc::from(self.verb);
         let style = strategy::style(&self.config, rejects);
-        let target = Target { model: self.model, table: &table, columns: &columns };
+        let target = Target { model: self.model, table: &table, columns: &columns, writes: verb.writes() };
         let layout = target.layout(&*verb);
         let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key));
         let books = Books::new(ledger, self.sink, self.config.log_progress, self.tracker.as_ref());
@@ -232,7 +232,8 @@ impl Request<'_> {
         let columns = self.resolve()?;
         let form = self.verb.form(self.asked);
         let table = self.table().await?;
-        let target = Target { model: self.model, table: &table, columns: &columns };
+        let writes = self.verb.writes();
+        let target = Target { model: self.model, table: &table, columns: &columns, writes };
         let (work, choice) = target.work(&*self.verb, self.config.transport, form)?;
         Ok(Explanation { transport: choice.transport, reason: choice.reason, sql: work.sql })
     }
@@ -256,6 +257,7 @@ struct Target<'t> {
     model: &'static Model,
     table: &'t Table,
     columns: &'t [usize],
+    writes: bool,
 }
 
 impl Target<'_> {
@@ -342,7 +344,15 @@ impl Target<'_> {
     fn row_type(&self, given: &[usize]) -> RowType {
         let field_of = |name: &str| given.iter().find(|&&c| self.model.columns[c].name == name).map(|&c| self.field(c));
         let columns = self.table.columns.iter().map(|column| (column.type_oid, field_of(&column.name))).collect();
-        RowType { oid: self.table.row_type, columns }
+        RowType { oid: self.table.row_type, columns, lock: self.lock() }
+    }
+
+    /// The lock that the statement itself will take, where the current user may ask for it by name.
+    fn lock(&self) -> Option<String> {
+        let rights = self.table.rights;
+        let may = if self.writes { rights.insert || rights.update || rights.delete } else { rights.select };
+        let is_table = matches!(self.table.kind, RelationKind::Table | RelationKind::Partitioned);
+        (may && is_table).then(|| sql::lock(&sql::table_name(self.model), self.writes))
     }
 
     /// Whether the table has a unique key that only the server can work out.
@@ -482,7 +492,8 @@ impl Renew for Renewal {
         self.engine.forget();
         let table = self.engine.table(self.model, None).await?;
         self.verb.refuse(self.model, &table)?;
-        let target = Target { model: self.model, table: &table, columns: &self.layout.columns };
+        let (columns, writes) = (&self.layout.columns, self.verb.writes());
+        let target = Target { model: self.model, table: &table, columns, writes };
         let layout = target.layout(&*self.verb);
         // An enum that was made anew has another number and the same labels.
         let name = |ty: &ColumnType| ty.ty().name().to_owned();

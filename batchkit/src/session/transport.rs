@@ -71,13 +71,13 @@ impl Carrier {
             Carrier::CopyInto => Ok((EncodedRows::default(), session.copy_in(sql, rows.bytes().clone()).await?)),
             Carrier::Rows(row_type) => {
                 refuse_giant(rows)?;
-                run(session, sql, vec![row_array(rows, row_type)]).await
+                run(session, sql, vec![row_array(rows, row_type)], Some(row_type)).await
             }
             Carrier::Columns { single, whole } => {
                 refuse_giant(rows)?;
                 let mut parameters = column_arrays(rows, single);
                 parameters.extend(whole.as_ref().map(|row_type| row_array(rows, row_type)));
-                run(session, sql, parameters).await
+                run(session, sql, parameters, whole.as_ref()).await
             }
             Carrier::Stage { create } => {
                 session.execute(create).await?;
@@ -102,8 +102,16 @@ fn refuse_giant(rows: &EncodedRows) -> Result<()> {
     Err(Error::new(ErrorKind::InvalidRow, what))
 }
 
-async fn run(session: &mut Session<'_>, sql: &str, parameters: Vec<Bytes>) -> Result<(EncodedRows, u64)> {
+async fn run(
+    session: &mut Session<'_>,
+    sql: &str,
+    parameters: Vec<Bytes>,
+    row_type: Option<&RowType>,
+) -> Result<(EncodedRows, u64)> {
     let parameters: Vec<Encoded> = parameters.into_iter().map(Encoded).collect();
     let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
-    session.run(sql, &parameters).await
+    match row_type {
+        None => session.run(sql, &parameters).await,
+        Some(row_type) => session.run_with_rows(row_type.lock.as_deref(), sql, &parameters).await,
+    }
 }

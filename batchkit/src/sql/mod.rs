@@ -27,7 +27,7 @@ pub(crate) use get::get;
 pub(crate) use insert::{Insert, OnConflict, copy_from, insert};
 pub(crate) use quote::table_name;
 pub(crate) use select::{count, select};
-pub(crate) use source::{Source, columns_layout, stage_copy, stage_create, stage_drop};
+pub(crate) use source::{Source, columns_layout, lock, stage_copy, stage_create, stage_drop};
 pub(crate) use suspects::{dangling, taken, unchecked};
 pub(crate) use table::TableSql;
 pub(crate) use update::{Update, update};
