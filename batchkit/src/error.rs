@@ -198,7 +198,9 @@ impl Error {
     pub(crate) fn is_lost(&self) -> bool {
         // A connection that nobody waited for any longer is as good as broken.
         let broke = matches!(self.kind(), ErrorKind::Connection | ErrorKind::Timeout);
-        self.0.fatal || (self.0.sqlstate.is_none() && broke)
+        // So is one that says itself that it does not know what it did: a pooler's, or a distributed server's.
+        let code = self.0.sqlstate.as_ref().map(SqlState::code);
+        self.0.fatal || (code.is_none() && broke) || matches!(code, Some("08007" | "40003"))
     }
 
     /// What the decision about it depends on.

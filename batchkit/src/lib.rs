@@ -44,7 +44,7 @@
 //! | source | [`Rows`], [`Keys`] | encodes rows once, with the types that the catalogue tells, into owned bytes in the form of binary COPY; behind this step nothing is generic. Input rows of one key are found here, before anything is sent, by their bytes where the server's equality is the bytes', else by asking the server |
 //! | strategy | [`ExecutionStrategy`] | divides the rows into chunks, each a transaction (or a savepoint in the caller's), and says which run when; what is too much for the server is cut into smaller ones |
 //! | retry | [`ErrorAnswer`] | decides by SQLSTATE what is done about an error. What became of a COMMIT whose answer was lost is asked of the server, after its backend was ended, before anything is repeated. A table that changed is looked at anew |
-//! | session | [`Within`], [`DatabaseSettings`] | a connection for one chunk: begin, settings, work, commit. A chunk runs in a task of its own, which a dropped call does not cut short; a connection that did not end its transaction is never given back. Bad rows are found here |
+//! | session | [`Within`], [`DatabaseSettings`] | a connection for one chunk: begin, settings, work, commit. A chunk runs in a task of its own, which a dropped call does not cut short; a connection that did not end its transaction is never given back, and a read that nobody waits for is ended on the server. Bad rows are found here |
 //! | transport | [`Transport`] | sends a chunk as COPY, as one array of rows, as one array per column, through a temporary table, or row by row. Each verb has one statement; it reads its rows from whatever the transport makes |
 //! | books | [`Report`], [`Outcome`], [`Tracker`] | one outcome per row. Each chunk books what became of it in its own task, so they are true also of a call that was dropped. Answered rows find their input by ordinal or key, never by the order in which they come; what does not add up is an error, and the chunk is rolled back |
 //!
@@ -71,15 +71,22 @@
 //! | the connection is cut at any message, either way: COMMIT lost, its answer lost; again while that is looked up | EXACT; each bad row is turned away once | `cuts::*_is_exact_at_every_cut`, `cuts::*_is_exact_at_every_two_cuts` |
 //! | a frozen connection comes back later | its transaction was ended before the repeat, EXACT | `late::*_is_fenced` |
 //! | the server crashes | acknowledged chunks are there; one that cannot be told is [`ErrorKind::CommitUnknown`] | `crashes::acknowledged_chunks_are_there_after_every_crash` |
-//! | deadlock, serialization failure, lock timeout, any other SQLSTATE, at the statement or at COMMIT | its row of the table in [`ErrorAnswer`] | `faults::every_sqlstate_gets_its_answer`, `faults::a_lock_timeout_is_repeated_and_then_told` |
-//! | fewer connections than workers; a pool that is closed | waited for; an error | `faults::a_small_pool_is_waited_for_and_a_closed_one_is_told` |
-//! | a connection goes silent | an error within the deadline, and EXACT | `faults::a_silent_connection_fails_within_the_deadline` |
+//! | any SQLSTATE, at the opening, at the statement or at COMMIT | its row of the table in [`ErrorAnswer`] | `faults::every_sqlstate_gets_its_answer`, `limits::a_setting_that_the_server_refuses_blames_no_row` |
+//! | a deadlock with a rival; none among the workers of a call | repeated, EXACT | `rivals::a_deadlock_with_a_rival_is_repeated`, `rivals::the_workers_of_a_call_never_deadlock`, `rivals::calls_that_write_the_same_rows_get_through` |
+//! | a serialization failure, at the statement or at COMMIT | repeated; after `retry_count` times an error | `rivals::a_serialization_failure_is_repeated_and_then_told` |
+//! | a lock timeout | the same | `faults::a_lock_timeout_is_repeated_and_then_told`, `limits::the_lock_timeout_of_the_settings_holds` |
+//! | the disk is full | the call stops and blames no row; the rest can be sent later | `limits::a_full_disk_stops_the_call_and_blames_no_row` |
+//! | the server has fewer connections than there are workers | fewer workers | `limits::a_limit_of_one_connection_makes_fewer_workers` |
+//! | a pool that is small, exhausted or closed, also under way | waited for; an error, and what is in is told | `faults::a_small_pool_is_waited_for_and_a_closed_one_is_told`, `limits::a_pool_that_is_exhausted_is_waited_for`, `limits::a_pool_that_is_closed_under_way_stops_the_call` |
+//! | a connection goes silent; the backend is frozen | an error within the deadline; EXACT, or [`ErrorKind::CommitUnknown`] where it stays frozen in COMMIT | `faults::a_silent_connection_fails_within_the_deadline`, `limits::a_frozen_backend_fails_within_the_deadline` |
 //! | a link of single bytes | slow, EXACT | `faults::a_trickling_connection_is_slow_and_exact` |
 //! | the call is dropped at any poll, at any message of its chunks, waiting for a connection, and cut afterwards | whole chunks, a clean pool, and a [`Tracker`] that tells each row's outcome | `drops` |
 //! | the call is dropped in the caller's transaction | it can be rolled back; its connection is as good as before | `drops::*_in_the_callers_transaction_can_be_dropped_at_every_poll` |
-//! | the timeout passes while the server works | the work ends on the server too | `faults::a_timeout_ends_the_work_on_the_server` |
-//! | the table changes between calls | caches are cleared, or an error that writes nothing | `faults::a_table_that_changes_between_calls` |
-//! | a trigger drops a row, or changes its key | told as skipped; an error where a row would be lost | `tables::a_key_that_only_a_trigger_knows`, `tables::a_row_that_finds_no_input_is_an_error_and_not_written` |
+//! | the timeout passes while the server works, or a read is dropped | the work ends on the server too | `faults::a_timeout_ends_the_work_on_the_server`, `limits::a_read_that_nobody_waits_for_ends_on_the_server` |
+//! | many timeouts at once | no bystander is disturbed | `limits::a_storm_of_timeouts_disturbs_no_bystander` |
+//! | a statement timeout, too little memory, a statement too complex | the chunk is halved until it fits | `limits::what_is_too_much_for_the_server_is_halved` |
+//! | the table changes between calls, or between the chunks of a call | caches are cleared, once, or an error that tells what is in | `faults::a_table_that_changes_between_calls`, `rivals::a_table_that_changes_between_the_chunks_of_a_call`, `rivals::a_table_that_is_made_anew_between_the_chunks_of_a_call`, `rivals::an_enum_that_is_made_anew_is_noticed_once` |
+//! | a trigger, a rule or row security drops a row, or a trigger changes its key | told as skipped, missing or turned away, never as written; an error where a row would be lost | `rivals::rows_that_the_server_leaves_out_are_told_so`, `tables::a_key_that_only_a_trigger_knows`, `tables::a_row_that_finds_no_input_is_an_error_and_not_written` |
 //! | a rival changes a row after it was read, or while the call waits for it | with a `version` it is not overwritten, and told: [`ErrorKind::Stale`] | `habits::a_rival_that_is_not_committed_yet_is_waited_for_and_then_seen`, `habits::of_rivals_with_one_version_exactly_one_wins_each_row` |
 //! | a deferred constraint | its rows are found before COMMIT | `rejects::every_way_turns_the_same_rows_away` |
 //!

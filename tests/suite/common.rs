@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use batchkit::{ExecutionStrategy, Transport};
+use batchkit::{Error, ErrorAnswer, ErrorContext, ExecutionStrategy, Transport};
 use batchkit_testbed::server::{Database, Server};
 use deadpool_postgres::Pool;
 use proptest::strategy::Strategy;
@@ -143,4 +144,90 @@ pub(crate) fn generated<T: std::fmt::Debug>(
     });
     // The message has the smallest value that fails.
     result.map_err(|error| error.to_string()).unwrap();
+}
+
+/// What was answered to each error of a call.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Answers(Arc<Mutex<Vec<Told>>>);
+
+/// An error's SQLSTATE, and what was answered to it.
+pub(crate) type Told = (Option<String>, ErrorAnswer);
+
+impl Answers {
+    pub(crate) fn told(&self) -> Vec<Told> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// How many of the errors have this SQLSTATE.
+    pub(crate) fn count(&self, code: &str) -> usize {
+        self.told().iter().filter(|(seen, _)| seen.as_deref() == Some(code)).count()
+    }
+}
+
+/// An error callback that takes down what is answered.
+pub(crate) fn record(answers: &Answers) -> impl Fn(&Error, &ErrorContext) + Send + Sync + 'static {
+    let answers = answers.clone();
+    move |error, context| {
+        let code = error.sqlstate().map(|state| state.code().to_owned());
+        answers.0.lock().unwrap().push((code, context.answer));
+    }
+}
+
+/// No connection of the database has a transaction that nobody goes on with.
+pub(crate) async fn nothing_is_open(db: &Db) {
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()";
+    assert_eq!(db.number(open).await, 0);
+}
+
+/// Looks again and again until there is something to see; a test that waits in vain fails.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(seen) = look().await {
+                return seen;
+            }
+            // Not to be right, but to leave the processor to those that are waited for.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let seen = tokio::time::timeout(Duration::from_secs(60), looking).await;
+    assert!(seen.is_ok(), "waited in vain for {what}");
+    seen.unwrap()
+}
+
+/// Numbered gates, which are advisory locks: whoever wants to pass one waits until it is opened.
+pub(crate) struct Gate(tokio_postgres::Client);
+
+impl Gate {
+    /// Closes the gates with these numbers.
+    pub(crate) async fn close(db: &Db, numbers: std::ops::RangeInclusive<i32>) -> Self {
+        let client = db.database.connect().await.unwrap();
+        let sql = format!("SELECT pg_advisory_lock(n) FROM generate_series({}, {}) n", numbers.start(), numbers.end());
+        client.batch_execute(&sql).await.unwrap();
+        Gate(client)
+    }
+
+    /// Waits until so many wait at a gate; the process id of one of them.
+    pub(crate) async fn reached_by(&self, waiting: i64, number: i32) -> u32 {
+        let sql = format!(
+            "SELECT count(*), max(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = {number} AND NOT granted \
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        );
+        let pid = until("somebody at the gate", async || {
+            let row = self.0.query_one(&sql, &[]).await.unwrap();
+            (row.get::<_, i64>(0) >= waiting).then(|| row.get::<_, i32>(1))
+        });
+        u32::try_from(pid.await).unwrap()
+    }
+
+    /// Waits until somebody waits at a gate; its process id.
+    pub(crate) async fn reached(&self, number: i32) -> u32 {
+        self.reached_by(1, number).await
+    }
+
+    /// Opens a gate.
+    pub(crate) async fn open(&self, number: i32) {
+        let row = self.0.query_one(&format!("SELECT pg_advisory_unlock({number})"), &[]).await.unwrap();
+        assert!(row.get::<_, bool>(0), "the gate was closed");
+    }
 }

@@ -1,52 +1,14 @@
 //! Faults of the server and of rivals: what is promised, and that nothing is left behind.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use batchkit::{
-    BatchConfig, BatchModel, BatchOperations, BatchSize, ErrorAnswer, ErrorKind, ExecutionStrategy, Transport,
-};
-use deadpool_postgres::Pool;
+use batchkit::{ErrorAnswer, ErrorKind, ExecutionStrategy, Transport};
 
-use crate::common::{TRANSPORTS, database, pool_through, quiet};
+use crate::common::{Answers, TRANSPORTS, database, pool_through, quiet, record};
 use crate::proxy::{Harm, Proxy, Trap, Way};
-
-#[derive(Debug, Clone, PartialEq, BatchModel)]
-#[batch(table = "stock")]
-struct Stock {
-    #[batch(key)]
-    id: i32,
-    amount: i32,
-}
-
-const TABLE: &str = "CREATE TABLE stock (id int4 PRIMARY KEY, amount int4 NOT NULL)";
-
-fn stock(ids: std::ops::Range<i32>, amount: i32) -> Vec<Stock> {
-    ids.map(|id| Stock { id, amount }).collect()
-}
-
-fn operations(pool: &Pool) -> BatchOperations<Stock> {
-    let config = BatchConfig {
-        retry_delay: Duration::from_millis(1),
-        batch_size: BatchSize::Rows(10),
-        ..BatchConfig::default()
-    };
-    BatchOperations::builder(pool.clone()).config(config).build().unwrap()
-}
-
-/// What was answered to each error.
-type Answers = Arc<Mutex<Vec<(Option<String>, ErrorAnswer)>>>;
-
-macro_rules! recorded {
-    ($call:expr, $answers:expr) => {{
-        let answers = Arc::clone(&$answers);
-        $call.error_callback(move |error, context| {
-            let code = error.sqlstate().map(|state| state.code().to_owned());
-            answers.lock().unwrap().push((code, context.answer));
-        })
-    }};
-}
+use crate::stock::{TABLE, operations, stock};
 
 /// Row 1 of the fault table: the backend is ended in the middle of a chunk, once.
 #[tokio::test]
@@ -63,9 +25,9 @@ async fn a_killed_backend_is_survived() {
         db.run("TRUNCATE stock; ALTER SEQUENCE tries RESTART").await;
         let answers = Answers::default();
         let call = operations(&db.pool).batch_insert(stock(0..35, 1)).transport(transport).report();
-        let report = recorded!(call, answers).await.unwrap();
+        let report = call.error_callback(record(&answers)).await.unwrap();
         assert_eq!((report.inserted(), report.retries()), (35, 1), "{transport:?}");
-        assert_eq!(answers.lock().unwrap()[0].1, ErrorAnswer::Fresh, "{transport:?}");
+        assert_eq!(answers.told()[0].1, ErrorAnswer::Fresh, "{transport:?}");
         assert_eq!(db.number("SELECT count(*) FROM stock").await, 35);
         quiet(&db, "").await;
     }
@@ -85,9 +47,17 @@ async fn every_sqlstate_gets_its_answer() {
          END $$;",
     )
     .await;
-    let again = ["40001", "40P01", "55P03", "55006", "08006", "57P03", "53300", "25006"];
-    let once = ["08P01", "26000"];
-    let stop = ["22003", "23503", "23505", "42P01", "53100", "P0001", "XX001"];
+    let again = [
+        "40001", "40P01", "40000", "40003", "55P03", "55006", "08000", "08001", "08003", "08006", "08007", "57P01",
+        "57P02", "57P03", "57P05", "53300", "25P03", "25006",
+    ];
+    let once = ["08P01", "26000", "42P05"];
+    // Rows that are to blame are not looked for here; what is halved is tested elsewhere.
+    let stop = [
+        "22003", "22P02", "23502", "23503", "23505", "23514", "23P01", "44000", "54000", "P0001", "P0002", "P0003",
+        "38000", "39P01", "21000", "42501", "42P01", "28000", "3D000", "3F000", "53100", "53400", "55000", "57P04",
+        "58030", "0A000", "XX000", "XX001", "XX002", "99999",
+    ];
     for transport in [Transport::Copy, Transport::UnnestRows] {
         for deferred in [false, true] {
             let timing = if deferred { "INITIALLY DEFERRED" } else { "INITIALLY IMMEDIATE" };
@@ -98,13 +68,14 @@ async fn every_sqlstate_gets_its_answer() {
             .await;
             for (codes, mended) in [(&again[..], 3), (&once[..], 1), (&stop[..], 0)] {
                 for code in codes {
-                    for times in [mended, mended + 1] {
+                    // What is never mended is only tried when it happens.
+                    for times in [mended, mended + 1].into_iter().filter(|times| *times > 0) {
                         let context = format!("{transport:?} {code} {times} times, {timing}");
                         db.run(&format!("TRUNCATE stock, plan; ALTER SEQUENCE tries RESTART; INSERT INTO plan VALUES ('{code}', {times})")).await;
                         let answers = Answers::default();
                         let call = operations(&db.pool).batch_insert(stock(0..30, 1)).transport(transport).report();
-                        let result = recorded!(call, answers).await;
-                        let told = answers.lock().unwrap().clone();
+                        let result = call.error_callback(record(&answers)).await;
+                        let told = answers.told();
                         let expected: i32 = if times == mended { 30 } else { 10 };
                         assert_eq!(db.number("SELECT count(*) FROM stock").await, i64::from(expected), "{context}");
                         assert!(told.iter().all(|(seen, _)| seen.as_deref() == Some(*code)), "{context}: {told:?}");

@@ -13,7 +13,7 @@ use super::answer::{Answered, read_types};
 use super::graph::Graph;
 use super::verb::{Unique, Verb};
 use crate::books::{Books, Tracker};
-use crate::catalog::{Catalog, Table, TableKey, check};
+use crate::catalog::{Catalog, RelationKind, Table, TableKey, check};
 use crate::config::{BatchConfig, DuplicatePolicy, OnRowError, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
@@ -170,7 +170,7 @@ impl Request<'_> {
         let rejects = self.config.on_row_error == OnRowError::Reject;
         let verb: Arc<dyn Verb> = Arc::from(self.verb);
         let style = strategy::style(&self.config, rejects);
-        let target = Target { model: self.model, table: &table, columns: &columns, rejects };
+        let target = Target { model: self.model, table: &table, columns: &columns, rejects, writes: verb.writes() };
         let layout = target.layout(&*verb, graph.layouts());
         let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key), started);
         let books = Books::new(ledger, self.sink, observation, self.config.log_progress, self.tracker.as_ref());
@@ -259,7 +259,8 @@ impl Request<'_> {
         let form = self.verb.form(self.asked);
         let table = self.table().await?;
         let rejects = self.config.on_row_error == OnRowError::Reject;
-        let target = Target { model: self.model, table: &table, columns: &columns, rejects };
+        let writes = self.verb.writes();
+        let target = Target { model: self.model, table: &table, columns: &columns, rejects, writes };
         let (work, choice) = target.work(&*self.verb, self.config.transport, form, Vec::new())?;
         Ok(Explanation { transport: choice.transport, reason: choice.reason, sql: work.sql })
     }
@@ -297,6 +298,8 @@ pub(super) struct Target<'t> {
     pub(super) columns: &'t [usize],
     /// Whether bad rows are turned away.
     pub(super) rejects: bool,
+    /// Whether the call writes.
+    pub(super) writes: bool,
 }
 
 impl Target<'_> {
@@ -392,7 +395,15 @@ impl Target<'_> {
     fn row_type(&self, given: &[usize]) -> RowType {
         let field_of = |name: &str| given.iter().find(|&&c| self.model.columns[c].name == name).map(|&c| self.field(c));
         let columns = self.table.columns.iter().map(|column| (column.type_oid, field_of(&column.name))).collect();
-        RowType { oid: self.table.row_type, columns }
+        RowType { oid: self.table.row_type, columns, lock: self.lock() }
+    }
+
+    /// The lock that the statement itself will take, where the current user may ask for it by name.
+    fn lock(&self) -> Option<String> {
+        let rights = self.table.rights;
+        let may = if self.writes { rights.insert || rights.update || rights.delete } else { rights.select };
+        let is_table = matches!(self.table.kind, RelationKind::Table | RelationKind::Partitioned);
+        (may && is_table).then(|| sql::lock(&sql::table_name(self.model), self.writes))
     }
 
     /// Whether the table has a unique key that only the server can work out.
@@ -555,8 +566,8 @@ impl Renew for Renewal {
         self.engine.forget();
         let table = self.engine.table(self.model, None).await?;
         self.verb.refuse(self.model, &table)?;
-        let (columns, rejects) = (&*self.layout.columns, self.rejects);
-        let target = Target { model: self.model, table: &table, columns, rejects };
+        let (columns, rejects, writes) = (&*self.layout.columns, self.rejects, self.verb.writes());
+        let target = Target { model: self.model, table: &table, columns, rejects, writes };
         let layout = target.layout(&*self.verb, Vec::new());
         // An enum that was made anew has another number and the same labels.
         let name = |ty: &ColumnType| ty.ty().name().to_owned();

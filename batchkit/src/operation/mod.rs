@@ -297,7 +297,8 @@ impl<M: BatchModel> BatchOperations<M> {
     }
 
     /// Reads the rows that fulfil a filter, in the order of the key, `limit` of them at the most; inside of
-    /// the caller's transaction, if one is given.
+    /// the caller's transaction, if one is given. Otherwise the configured
+    /// [`timeout`](BatchConfig::timeout) and [`database`](BatchConfig::database) settings hold.
     ///
     /// # Errors
     /// Those of the connection and of [`check_schema`](Self::check_schema).

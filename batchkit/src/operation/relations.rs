@@ -197,14 +197,17 @@ impl Server<'_, '_> {
             only_live: !self.engine.with_deleted,
         });
         let columns = association.columns;
-        let carrier = Target { model, table, columns, rejects: false }.columns_carrier(&own, columns);
+        let target = Target { model, table, columns, rejects: false, writes: false };
+        let carrier = target.columns_carrier(&own, columns);
+        let lock = carrier.lock().map(|lock| Read { sql: lock.to_owned(), parameters: Vec::new() });
         let statement = |part: std::ops::Range<usize>| {
             let first = i64::try_from(part.start).unwrap_or(i64::MAX);
             let mut parameters = carrier.parameters(&question.keys.slice(part))?;
             parameters.push(Bytes::copy_from_slice(&first.to_be_bytes()));
             Ok(Read { sql: sql.clone(), parameters })
         };
-        carrier.statements(&question.keys).into_iter().map(statement).collect()
+        let statements = carrier.statements(&question.keys).into_iter().map(statement);
+        lock.into_iter().map(Ok).chain(statements).collect()
     }
 
     async fn ask(&mut self, reads: &[Read]) -> Result<Vec<EncodedRows>> {

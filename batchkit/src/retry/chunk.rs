@@ -20,6 +20,8 @@ use crate::source::Chunk;
 pub(crate) struct Ran {
     pub(crate) result: Result<ChunkAnswer>,
     pub(crate) retries: u32,
+    /// How far the last try came, if it failed.
+    pub(crate) stage: Stage,
     /// Whether its halves are to be tried: it was too much for the server.
     pub(crate) halve: bool,
 }
@@ -27,7 +29,7 @@ pub(crate) struct Ran {
 impl Ran {
     /// A chunk that was tried once.
     pub(crate) fn once(result: Result<ChunkAnswer>) -> Self {
-        Ran { result, retries: 0, halve: false }
+        Ran { result, retries: 0, stage: Stage::Work, halve: false }
     }
 }
 
@@ -47,6 +49,7 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
     // The error of a row's making that the whole chunk met: from then on its bad rows are looked for.
     let mut first: Option<Error> = None;
     let mut halve = false;
+    let mut last_stage = Stage::Connect;
     let result = loop {
         let mode = match &first {
             Some(error) => Mode::Isolate(Some(error)),
@@ -62,6 +65,7 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
         };
         let error = error.at(&chunk.positions);
         observe::record_error(&span, &error);
+        last_stage = stage;
         if !error.is_of_the_server() || (policy.is_abandoned() && stage == Stage::Connect) {
             listeners.tell(&error, attempt, Answer::Stop);
             break Err(error);
@@ -129,7 +133,7 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
             break Err(error);
         }
     };
-    Ran { result, retries: tries.retries(), halve }
+    Ran { result, retries: tries.retries(), stage: last_stage, halve }
 }
 
 /// Who is told of a chunk's errors.

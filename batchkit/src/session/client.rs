@@ -61,7 +61,7 @@ impl std::fmt::Debug for Within<'_> {
 /// A connection for one piece of work.
 pub(crate) enum Session<'a> {
     /// From the pool, with a transaction of batchkit's own.
-    Pooled(Pooled),
+    Pooled(Box<Pooled>),
     /// A savepoint in the caller's transaction. Nothing is committed here, no setting is changed.
     Caller(Transaction<'a>),
 }
@@ -99,7 +99,8 @@ impl<'a> Session<'a> {
         match within {
             None => {
                 let client = Some(pool.get().await?);
-                Ok(Session::Pooled(Pooled { client, vouched_for: true, pool: pool.clone(), reader: OnceLock::new() }))
+                let pool = pool.clone();
+                Ok(Session::Pooled(Box::new(Pooled { client, vouched_for: true, pool, reader: OnceLock::new() })))
             }
             Some(Within(caller)) => Ok(Session::Caller(caller.savepoint().await?)),
         }
@@ -189,20 +190,39 @@ impl<'a> Session<'a> {
     pub(crate) async fn run(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<(EncodedRows, u64)> {
         // Dropped half-way, a statement goes on at the server: its connection is not for the next borrower.
         let vouched_for = self.vouch(false);
-        let answer = self.run_to_its_end(sql, parameters).await;
+        let answer = async { read(self.query(&self.prepare(sql).await?, parameters).await?).await }.await;
         self.vouch(vouched_for);
         answer
     }
 
-    async fn run_to_its_end(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<(EncodedRows, u64)> {
-        let statement = self.prepare(sql).await?;
-        let stream = self.query(&statement, parameters).await?;
-        pin_mut!(stream);
-        let mut rows = RowsBuilder::default();
-        while let Some(row) = stream.next().await {
-            push(&mut rows, &row?)?;
+    /// The same for a statement with rows of the table's own type among its parameters: the table is locked before
+    /// the server reads them. It reads parameters before it takes the locks of a statement that is prepared, and
+    /// if the type of a column has changed by then, it takes the old bytes for the new type.
+    pub(crate) async fn run_with_rows(
+        &mut self,
+        lock: Option<&str>,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<(EncodedRows, u64)> {
+        let vouched_for = self.vouch(false);
+        let answer = async {
+            let Session::Pooled(pooled) = &*self else {
+                // Preparing it has locked the table until the transaction's end.
+                return read(self.query(&self.prepare(sql).await?, parameters).await?).await;
+            };
+            let Some(lock) = lock else {
+                let statement = pooled.client()?.prepare(sql).await?;
+                return read(self.query(&statement, parameters).await?).await;
+            };
+            let statement = self.prepare(sql).await?;
+            // Polled together, the two leave in one flush.
+            let (locked, stream) = tokio::join!(self.execute(lock), self.query(&statement, parameters));
+            locked?;
+            read(stream?).await
         }
-        Ok((rows.finish(), stream.rows_affected().unwrap_or(0)))
+        .await;
+        self.vouch(vouched_for);
+        answer
     }
 
     /// Sets whether a pooled connection may go back to the pool as it is; answers what was set before.
@@ -229,7 +249,7 @@ impl<'a> Session<'a> {
     }
 
     /// Runs a statement of constant text without parameters, or with none to answer.
-    pub(crate) async fn execute(&mut self, sql: &str) -> Result<()> {
+    pub(crate) async fn execute(&self, sql: &str) -> Result<()> {
         match self {
             Session::Pooled(pooled) => pooled.client()?.batch_execute(sql).await?,
             Session::Caller(savepoint) => savepoint.batch_execute(sql).await?,
@@ -271,6 +291,16 @@ fn copy_messages(rows: Bytes) -> impl Iterator<Item = Bytes> {
     let trailer = Bytes::from_static(b"\xff\xff");
     let pieces = (0..rows.len()).step_by(COPY_MESSAGE).map(move |at| rows.slice(at..rows.len().min(at + COPY_MESSAGE)));
     std::iter::once(header).chain(pieces).chain(std::iter::once(trailer))
+}
+
+/// All rows of an answer, and the number in its tag.
+pub(super) async fn read(stream: RowStream) -> Result<(EncodedRows, u64)> {
+    pin_mut!(stream);
+    let mut rows = RowsBuilder::default();
+    while let Some(row) = stream.next().await {
+        push(&mut rows, &row?)?;
+    }
+    Ok((rows.finish(), stream.rows_affected().unwrap_or(0)))
 }
 
 pub(super) fn push(rows: &mut RowsBuilder, row: &Row) -> Result<()> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use deadpool_postgres::Pool;
 
 use super::client::Session;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::wire::EncodedRows;
 
 /// A process of the server's that works for us. Process ids are given out again: its start tells it from others.
@@ -23,7 +23,8 @@ pub(super) struct Backend {
 /// How a transaction can be found again.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
-    backend: Backend,
+    /// Unknown where the current role may not see whose it is: that of a pool that has changed its role.
+    backend: Option<Backend>,
     xid: String,
     crashes: String,
 }
@@ -66,7 +67,7 @@ impl Backend {
 impl Identity {
     /// Reads the answer of [`settle`] in a transaction that writes.
     pub(super) fn read(answer: &EncodedRows) -> Option<Self> {
-        Some(Identity { backend: Backend::read(answer)?, xid: text(answer, 3)?, crashes: text(answer, 4)? })
+        Some(Identity { backend: Backend::read(answer), xid: text(answer, 3)?, crashes: text(answer, 4)? })
     }
 }
 
@@ -81,13 +82,19 @@ fn text(answer: &EncodedRows, at: usize) -> Option<String> {
 /// Ends the backend and tells what became of its transaction.
 pub(crate) async fn fate(pool: &Pool, identity: &Identity) -> Result<Fate> {
     let mut session = Session::open(pool, None).await?;
-    end(&mut session, &identity.backend).await?;
+    if let Some(backend) = &identity.backend {
+        end(&mut session, backend).await?;
+    }
     let sql = format!(
         "SELECT CASE WHEN pg_is_in_recovery() OR {CRASHES} <> $1 THEN 'undecided' \
          ELSE coalesce(pg_xact_status($2::text::xid8), 'undecided') END"
     );
     let (answer, _) = session.run(&sql, &[&identity.crashes, &identity.xid]).await?;
     Ok(match field(&answer, 0) {
+        // Nobody could end it; it may end by itself.
+        Some(b"in progress") if identity.backend.is_none() => {
+            return Err(Error::new(ErrorKind::Connection, "the transaction is still in progress"));
+        }
         Some(b"committed") => Fate::Committed,
         Some(b"aborted") => Fate::RolledBack,
         // In progress without a backend: a prepared transaction of somebody's, not ours.

@@ -156,7 +156,7 @@ pub(crate) async fn run_chunk(
     let identity = match within(deadline, session.begin(opening, work.writes)).await {
         Ok(identity) => identity,
         Err(error) => {
-            give_up(session, deadline).await;
+            give_up(session, &error, deadline).await;
             return broken(error, Stage::Begin, None, None);
         }
     };
@@ -169,7 +169,7 @@ pub(crate) async fn run_chunk(
     };
     match within(deadline, sent).await {
         Ok(answer) if matches!(mode, Mode::Blame(_)) => {
-            give_up(session, deadline).await;
+            roll_back(session, deadline).await;
             Ok(answer)
         }
         Ok(answer) => match within(deadline, session.commit()).await {
@@ -177,14 +177,22 @@ pub(crate) async fn run_chunk(
             Err(error) => broken(error, Stage::Commit, identity, Some(answer)),
         },
         Err(error) => {
-            give_up(session, deadline).await;
+            give_up(session, &error, deadline).await;
             broken(error, Stage::Work, identity, None)
         }
     }
 }
 
-/// Rolls back, unless the deadline has passed: then nobody waits for an answer, and the connection is discarded.
-async fn give_up(session: Session<'_>, deadline: Option<Instant>) {
+/// Rolls back. A connection that is lost is discarded: whoever looks up its transaction's fate ends its backend,
+/// which must not be another borrower's by then. So is one that has not answered when the deadline passes.
+async fn give_up(session: Session<'_>, error: &Error, deadline: Option<Instant>) {
+    if error.is_lost() && matches!(session, Session::Pooled(_)) {
+        return;
+    }
+    roll_back(session, deadline).await;
+}
+
+async fn roll_back(session: Session<'_>, deadline: Option<Instant>) {
     // What is still to be said is said by whoever looks up the transaction's fate.
     let rolled_back = async {
         session.rollback().await;

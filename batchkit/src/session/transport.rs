@@ -60,9 +60,17 @@ impl Carrier {
         }
     }
 
-    /// Whether a statement's rows are its parameters, and nothing is sent before it.
+    /// Whether a statement's rows are its parameters, and nothing has to be sent before it.
     pub(crate) fn is_parameters(&self) -> bool {
-        matches!(self, Carrier::Rows(_) | Carrier::Columns { .. })
+        matches!(self, Carrier::Columns { whole: None, .. })
+    }
+
+    /// The statement that has to be sent before it, where rows of the table's own type are among its parameters.
+    pub(crate) fn lock(&self) -> Option<&str> {
+        match self {
+            Carrier::Rows(row_type) | Carrier::Columns { whole: Some(row_type), .. } => row_type.lock.as_deref(),
+            _ => None,
+        }
     }
 
     /// One statement's rows as its parameters.
@@ -90,7 +98,8 @@ impl Carrier {
     ) -> Result<(EncodedRows, u64)> {
         match self {
             Carrier::CopyInto => Ok((EncodedRows::default(), session.copy_in(sql, rows.bytes().clone()).await?)),
-            Carrier::Rows(_) | Carrier::Columns { .. } => run(session, sql, self.parameters(rows)?).await,
+            Carrier::Rows(row_type) => run(session, sql, self.parameters(rows)?, Some(row_type)).await,
+            Carrier::Columns { whole, .. } => run(session, sql, self.parameters(rows)?, whole.as_ref()).await,
             Carrier::Stage { create } => {
                 session.execute(create).await?;
                 session.copy_in(&stage_copy(), staged_rows(rows)).await?;
@@ -114,8 +123,16 @@ fn refuse_giant(rows: &EncodedRows) -> Result<()> {
     Err(Error::new(ErrorKind::InvalidRow, what))
 }
 
-async fn run(session: &mut Session<'_>, sql: &str, parameters: Vec<Bytes>) -> Result<(EncodedRows, u64)> {
+async fn run(
+    session: &mut Session<'_>,
+    sql: &str,
+    parameters: Vec<Bytes>,
+    row_type: Option<&RowType>,
+) -> Result<(EncodedRows, u64)> {
     let parameters: Vec<Encoded> = parameters.into_iter().map(Encoded).collect();
     let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
-    session.run(sql, &parameters).await
+    match row_type {
+        None => session.run(sql, &parameters).await,
+        Some(row_type) => session.run_with_rows(row_type.lock.as_deref(), sql, &parameters).await,
+    }
 }

@@ -30,7 +30,7 @@ pub(crate) use insert::{Insert, OnConflict, copy_from, insert};
 pub(crate) use quote::table_name;
 pub(crate) use related::{Related, related};
 pub(crate) use select::{count, select};
-pub(crate) use source::{Source, columns_layout, stage_copy, stage_create, stage_drop};
+pub(crate) use source::{Source, columns_layout, lock, stage_copy, stage_create, stage_drop};
 pub(crate) use suspects::{Reference, Written, dangling, taken, unchecked};
 pub(crate) use table::TableSql;
 pub(crate) use update::{Update, update};

@@ -108,6 +108,12 @@ pub(crate) fn stage_copy() -> String {
     format!("COPY {STAGE} FROM STDIN (FORMAT binary)")
 }
 
+/// Takes the lock that a statement on the table takes anyway. (Partitions are left to that statement.)
+pub(crate) fn lock(table: &str, writes: bool) -> String {
+    let mode = if writes { "ROW EXCLUSIVE" } else { "ACCESS SHARE" };
+    format!("LOCK TABLE ONLY {table} IN {mode} MODE")
+}
+
 /// Drops the staging table before the transaction ends.
 pub(crate) fn stage_drop() -> String {
     format!("DROP TABLE {STAGE}")

@@ -86,7 +86,7 @@ async fn in_parts(runner: &mut impl TryChunk, books: &Books, fallback: Option<Li
         let ran = runner.try_chunk(&part).instrument(span.clone()).await;
         open.under_way.clear();
         let smaller = match (&ran.result, fallback) {
-            (Err(error), Some(limits)) if optimistic::chunks_help(error, &part, limits) => part.cut(limits),
+            (Err(error), Some(limits)) if optimistic::chunks_help(error, ran.stage, &part, limits) => part.cut(limits),
             _ if ran.halve => part.halves().into(),
             _ => Vec::new(),
         };

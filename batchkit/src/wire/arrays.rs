@@ -12,6 +12,8 @@ pub(crate) struct RowType {
     pub(crate) oid: Oid,
     /// For each column its type's OID, and which of the encoded fields it is; NULL where none is given.
     pub(crate) columns: Vec<(Oid, Option<usize>)>,
+    /// The statement that keeps the table as it is while rows are on their way, where the current user may.
+    pub(crate) lock: Option<String>,
 }
 
 /// One array of the table's row type: the parameter of `unnest($1::the_table[])`.

@@ -76,7 +76,7 @@ proptest! {
         // The table has one column more, in front, that the rows do not give, and the others backwards.
         let columns = rows[0].len();
         let given = (0..columns).rev().map(|field| (20 + u32::try_from(field).unwrap(), Some(field)));
-        let row_type = RowType { oid: 7, columns: std::iter::once((19, None)).chain(given).collect() };
+        let row_type = RowType { oid: 7, columns: std::iter::once((19, None)).chain(given).collect(), lock: None };
         let mut bytes = row_array(&encode(&rows), &row_type);
         prop_assert_eq!(array_length(&mut bytes, 7), rows.len());
         for row in &rows {
