@@ -1,5 +1,6 @@
 //! What every test needs: a database of its own, and the ways to run a call.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -63,6 +64,11 @@ pub(crate) async fn database(tables: &str) -> Db {
     let db = Db { pool, database };
     db.run(tables).await;
     db
+}
+
+/// What was answered; an error fails the test and tells where.
+pub(crate) fn fine<T, E: Display>(result: Result<T, E>, context: &str) -> T {
+    result.map_err(|error| format!("{context}: {error}")).unwrap()
 }
 
 /// Waits until nothing is left behind: no backend of the test's database works or has a transaction open, and no

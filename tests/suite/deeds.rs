@@ -13,7 +13,7 @@ use batchkit::{
 };
 use deadpool_postgres::Pool;
 
-use crate::common::Db;
+use crate::common::{Db, fine};
 
 /// Nothing keeps this table from holding a row twice.
 #[derive(Debug, Clone, PartialEq, BatchModel)]
@@ -149,7 +149,8 @@ impl Deed {
         every.chain([Deed::Processed(UnnestRows)]).collect()
     }
 
-    fn transport(self) -> Transport {
+    /// How its rows travel.
+    pub(crate) fn transport(self) -> Transport {
         match self {
             Deed::Insert(transport)
             | Deed::InsertReturning(transport)
@@ -194,7 +195,7 @@ impl Deed {
 
     /// Which rows are in when all is done.
     fn good(self, bad: bool) -> Vec<bool> {
-        (0..ROWS).map(|at| self.outcome(at, bad).is_done()).collect()
+        (0..ROWS).map(|at| is_done(self.outcome(at, bad))).collect()
     }
 
     /// The same start for each try.
@@ -294,7 +295,7 @@ impl Deed {
     pub(crate) async fn run(self, on: &Operations, manner: Manner, context: &str) {
         let Doing { call, tracker, seen } = self.start(on, manner, None);
         let context = format!("{self:?} {manner:?} {context}");
-        let count = call.await.unwrap_or_else(|error| panic!("{context}: {error}"));
+        let count = fine(call.await, &context);
         let good = self.good(manner.bad);
         assert_eq!(self.told(manner, tracker.settled().await.as_ref(), &seen, &context), good, "{context}");
         let found = (0..ROWS).filter(|&at| good[at] && self.outcome(at, manner.bad) != Outcome::Missing);
@@ -347,7 +348,7 @@ impl Deed {
         assert_eq!(handed_over, rejects, "{context}: each reject is handed over once");
         let post_dropped = u64::try_from(seen.post_dropped.load(Ordering::SeqCst)).unwrap();
         assert_eq!(report.post_dropped(), post_dropped, "{context}");
-        (0..ROWS).map(|at| outcome(at).is_some_and(IsDone::is_done)).collect()
+        (0..ROWS).map(|at| outcome(at).is_some_and(is_done)).collect()
     }
 
     /// Just these rows are in, each once.
@@ -408,15 +409,9 @@ impl<'a> Options<'a> {
     }
 }
 
-trait IsDone {
-    /// Whether the row had its turn and was not turned away.
-    fn is_done(self) -> bool;
-}
-
-impl IsDone for Outcome {
-    fn is_done(self) -> bool {
-        !matches!(self, Outcome::Rejected | Outcome::Filtered | Outcome::NotAttempted | Outcome::Failed)
-    }
+/// Whether a row with this outcome had its turn and was not turned away.
+fn is_done(outcome: Outcome) -> bool {
+    !matches!(outcome, Outcome::Rejected | Outcome::Filtered | Outcome::NotAttempted | Outcome::Failed)
 }
 
 /// How many rows were written, or read.
