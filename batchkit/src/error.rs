@@ -168,7 +168,7 @@ impl Error {
     }
 
     /// It is about rows below others, on the relation `name`; `owner` tells which one each is below.
-    pub(crate) fn from_below(mut self, name: &str, owner: impl Fn(usize) -> Option<usize>) -> Self {
+    pub(crate) fn met_below(mut self, name: &str, owner: impl Fn(usize) -> Option<usize>) -> Self {
         let rows = std::mem::take(&mut self.0.rows);
         let mut owners: Vec<usize> = rows.into_iter().flatten().filter_map(owner).collect();
         owners.dedup();

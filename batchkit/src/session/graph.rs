@@ -72,7 +72,7 @@ pub(super) async fn send_below(
         let ChunkAnswer { counts, rows: stored, graph: deeper, .. } =
             Box::pin(send_rows(session, &child.work, works, &sent))
                 .await
-                .map_err(|error| error.from_below(child.name, |row| numbers.get(row).map(|&row| below.owners[row])))
+                .map_err(|error| error.met_below(child.name, |row| numbers.get(row).map(|&row| below.owners[row])))
                 .map_err(|error| error.in_table(&child.table))?;
         let kind = Kind {
             inserted: counts.of(Outcome::Inserted),
