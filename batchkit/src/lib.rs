@@ -79,7 +79,7 @@
 //! | the timeout passes while the server works | the work ends on the server too | `faults::a_timeout_ends_the_work_on_the_server` |
 //! | the table changes between calls | caches are cleared, or an error that writes nothing | `faults::a_table_that_changes_between_calls` |
 //! | a trigger drops a row, or changes its key | told as skipped; an error where a row would be lost | `tables::a_key_that_only_a_trigger_knows`, `tables::a_row_that_finds_no_input_is_an_error_and_not_written` |
-//! | a rival changes a row after it was read, or while the call waits for it | with a `version` it is not overwritten, and told: [`ErrorKind::Stale`] | `habits::a_rival_that_is_not_committed_yet_is_waited_for_and_then_seen`, `habits::of_rivals_with_one_version_exactly_one_wins_each_row` |
+//! | a rival changes a row after it was read, or while the call waits for it | with a `version` it is not overwritten, and told: [`ErrorKind::Stale`] | `versions::a_rival_that_is_not_committed_yet_is_waited_for_and_then_seen`, `versions::of_rivals_with_one_version_exactly_one_wins_each_row` |
 //! | a deferred constraint | its rows are found before COMMIT | `rejects::every_way_turns_the_same_rows_away` |
 //!
 //! # Features

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::Poll;
 
-use batchkit::{ExecutionStrategy, Transport};
+use batchkit::{BatchConfig, BatchModel, BatchOperations, BatchSize, ExecutionStrategy, Outcome, Report, Transport};
 use batchkit_testbed::server::{Database, Server};
 use deadpool_postgres::Pool;
 
@@ -100,3 +100,27 @@ pub(crate) const STRATEGIES: [(ExecutionStrategy, usize); 6] = [
     (ExecutionStrategy::Pipelined, 7),
     (ExecutionStrategy::Optimistic, 7),
 ];
+
+/// Every transport with every strategy, and its name.
+pub(crate) fn ways() -> impl Iterator<Item = (String, BatchConfig)> {
+    TRANSPORTS.into_iter().flat_map(|transport| {
+        STRATEGIES.into_iter().map(move |(execution_strategy, rows)| {
+            let config = BatchConfig {
+                transport,
+                execution_strategy,
+                batch_size: BatchSize::Rows(rows),
+                ..BatchConfig::default()
+            };
+            (format!("{transport:?} {execution_strategy:?} {rows}"), config)
+        })
+    })
+}
+
+pub(crate) fn operations<M: BatchModel>(db: &Db, config: BatchConfig) -> BatchOperations<M> {
+    BatchOperations::builder(db.pool.clone()).config(config).build().unwrap()
+}
+
+/// The positions of the rows with this outcome.
+pub(crate) fn at(report: &Report, outcome: Outcome) -> Vec<usize> {
+    report.positions(outcome).collect()
+}

@@ -25,3 +25,4 @@ mod tables;
 mod transaction;
 mod types;
 mod unchanged;
+mod versions;
