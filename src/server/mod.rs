@@ -13,6 +13,7 @@ mod error;
 mod fetch;
 mod launch;
 mod locate;
+mod round_trips;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,7 @@ use tokio_postgres::{Config, NoTls};
 
 pub use database::Database;
 pub use error::ServerError;
+pub use round_trips::RoundTrips;
 use launch::Launched;
 
 /// A running server.

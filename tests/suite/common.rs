@@ -8,7 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+<<<<<<< HEAD
 use batchkit::{Error, ErrorAnswer, ErrorContext, ExecutionStrategy, Transport};
+=======
+use batchkit::{BatchConfig, BatchModel, BatchOperations, BatchSize, ExecutionStrategy, Outcome, Report, Transport};
+>>>>>>> h-habits
 use batchkit_testbed::server::{Database, Server};
 use deadpool_postgres::Pool;
 use proptest::strategy::Strategy;
@@ -131,6 +135,7 @@ pub(crate) const STRATEGIES: [(ExecutionStrategy, usize); 6] = [
     (ExecutionStrategy::Optimistic, 7),
 ];
 
+<<<<<<< HEAD
 /// Runs `check` with so many generated values, the same ones each time, on the database that `start` makes.
 /// `PROPTEST_CASES` sets another number of them.
 pub(crate) fn generated<T: std::fmt::Debug>(
@@ -236,4 +241,28 @@ impl Gate {
         let row = self.0.query_one(&format!("SELECT pg_advisory_unlock({number})"), &[]).await.unwrap();
         assert!(row.get::<_, bool>(0), "the gate was closed");
     }
+=======
+/// Every transport with every strategy, and its name.
+pub(crate) fn ways() -> impl Iterator<Item = (String, BatchConfig)> {
+    TRANSPORTS.into_iter().flat_map(|transport| {
+        STRATEGIES.into_iter().map(move |(execution_strategy, rows)| {
+            let config = BatchConfig {
+                transport,
+                execution_strategy,
+                batch_size: BatchSize::Rows(rows),
+                ..BatchConfig::default()
+            };
+            (format!("{transport:?} {execution_strategy:?} {rows}"), config)
+        })
+    })
+}
+
+pub(crate) fn operations<M: BatchModel>(db: &Db, config: BatchConfig) -> BatchOperations<M> {
+    BatchOperations::builder(db.pool.clone()).config(config).build().unwrap()
+}
+
+/// The positions of the rows with this outcome.
+pub(crate) fn at(report: &Report, outcome: Outcome) -> Vec<usize> {
+    report.positions(outcome).collect()
+>>>>>>> h-habits
 }

@@ -39,4 +39,8 @@ mod tables;
 mod transaction;
 mod types;
 mod unchanged;
+<<<<<<< HEAD
 mod visible;
+=======
+mod versions;
+>>>>>>> h-habits

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::answer::{Answered, read_types};
-use super::graph::Graph;
+use super::graph::{Graph, Keys};
+use super::insert::Insert;
 use super::verb::{Unique, Verb};
 use crate::books::{Books, Tracker};
 use crate::catalog::{Catalog, RelationKind, Table, TableKey, check};
@@ -165,8 +166,8 @@ impl Request<'_> {
         tracing::Span::current().record("db.namespace", &table.database);
         let children = self.feed.children();
         let below_form = self.asked;
-        // What is below a row takes its key.
-        let form = if graph.is_empty() { self.verb.form(self.asked) } else { Form::Rows };
+        let keys = Keys::of(&graph, self.model, &table, &columns, self.verb.form(self.asked));
+        let form = keys.form;
         let rejects = self.config.on_row_error == OnRowError::Reject;
         let verb: Arc<dyn Verb> = Arc::from(self.verb);
         let style = strategy::style(&self.config, rejects);
@@ -187,8 +188,7 @@ impl Request<'_> {
             if style.concurrent && verb.writes() && (rejects || verb.ignores_conflicts()) {
                 asking.put_later_ones_last(verb.unique().as_ref(), &mut running).await?;
             }
-            let below = graph.works(self.config.transport, below_form)?;
-            let (work, choice) = target.work(&*verb, self.config.transport, form, below)?;
+            let (work, choice) = target.graph_work(&*verb, self.config.transport, below_form, &graph, &keys)?;
             tracing::Span::current().record("batchkit.transport", tracing::field::debug(choice.transport));
             let (pool, fallback) = (self.engine.pool.clone(), strategy::fallback(&self.config));
             let mut runner = match self.within {
@@ -323,6 +323,24 @@ impl Target<'_> {
         Arc::new(Layout { columns: self.columns.to_vec(), types, key, below })
     }
 
+    /// The same for rows with others below them, whose keys are drawn first where that can be.
+    fn graph_work(
+        &self,
+        verb: &dyn Verb,
+        asked: Transport,
+        below_form: Form,
+        graph: &Graph,
+        keys: &Keys,
+    ) -> Result<(Work, Choice)> {
+        let works = graph.works(asked, below_form, keys)?;
+        let Some(draw) = keys.draw() else { return self.work(verb, asked, keys.form, works) };
+        let sent = Target { columns: &keys.columns, ..*self };
+        let (mut work, choice) = sent.work(&Insert::of_columns(keys.columns.clone()), asked, keys.form, works)?;
+        work.suspects = self.suspects(verb, &TableSql::known(self.model, self.table));
+        work.draw = Some(draw);
+        Ok((work, choice))
+    }
+
     /// Chooses the transport and writes down what is done with each chunk.
     pub(super) fn work(
         &self,
@@ -363,6 +381,7 @@ impl Target<'_> {
                 suspects: self.suspects(verb, &table_sql),
                 writes: verb.writes(),
                 turns_away: self.rejects,
+                draw: None,
                 below,
             },
             choice,
@@ -583,8 +602,12 @@ impl Renew for Renewal {
                 return Err(Error::schema(&self.model.display_name(), vec![what.to_owned()]));
             }
         }
-        let below = graph.works(self.transport, self.below_form)?;
-        target.work(&*self.verb, self.transport, self.form, below).map(|(work, _)| work)
+        let keys = Keys::of(&graph, self.model, &table, columns, self.form);
+        if keys.form != self.form {
+            let what = "the keys of the table are made in another way than when the call began";
+            return Err(Error::schema(&self.model.display_name(), vec![what.to_owned()]));
+        }
+        target.graph_work(&*self.verb, self.transport, self.below_form, &graph, &keys).map(|(work, _)| work)
     }
 }
 

@@ -10,9 +10,9 @@ use crate::config::Transport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Association, Child, GraphRows, Model};
 use crate::relation::Tree;
-use crate::session::{ChildWork, Within};
+use crate::session::{Above, ChildWork, Draw, Within};
 use crate::source::{ChildLayout, ChildLayouts};
-use crate::sql::Form;
+use crate::sql::{Form, TableSql};
 use crate::wire::{ColumnType, base};
 
 /// The kinds of rows below a call's rows.
@@ -97,29 +97,28 @@ impl Graph {
         self.kinds.iter().map(layout).collect()
     }
 
-    /// What is done with the rows, where the call asks for `form`.
-    pub(super) fn works(&self, asked: Transport, form: Form) -> Result<Vec<ChildWork>> {
+    /// What is done with the rows, where the call asks for `form`; `above` are the keys of the rows above them.
+    pub(super) fn works(&self, asked: Transport, form: Form, above: &Keys) -> Result<Vec<ChildWork>> {
         let work = |kind: &Kind| {
-            let below = kind.below.as_ref();
-            // Keys have to come back where there are rows that take them.
-            let takes_keys = below.is_none_or(|below| !below.kinds.is_empty());
-            let form = if takes_keys { Form::Rows } else { form };
-            let target = Target {
-                model: kind.rows.model,
-                table: &kind.table,
-                columns: &kind.columns,
-                rejects: false,
-                writes: true,
-            };
-            let verb = Insert::of_columns(kind.columns.clone());
-            verb.refuse(kind.rows.model, &kind.table)?;
-            let (work, _) =
-                target.work(&verb, asked, form, below.map_or(Ok(Vec::new()), |below| below.works(asked, form))?)?;
+            let (model, below) = (kind.rows.model, kind.below.as_ref());
+            let own = Keys::of(below.unwrap_or(self), model, &kind.table, &kind.columns, form);
+            // Their own rows below find their keys where these do.
+            if below.is_none() && (own.form, &own.columns) != (above.form, &above.columns) {
+                let what = format!("rows of `{}` below others of it give other columns than those", model.name);
+                return Err(Error::new(ErrorKind::Config, what));
+            }
+            let target =
+                Target { model, table: &kind.table, columns: &own.columns, rejects: false, writes: true };
+            let verb = Insert::of_columns(own.columns.clone());
+            verb.refuse(model, &kind.table)?;
+            let works = below.map_or(Ok(Vec::new()), |below| below.works(asked, form, &own))?;
+            let (mut work, _) = target.work(&verb, asked, own.form, works)?;
+            work.draw = own.draw();
             Ok(ChildWork {
                 name: kind.association.name,
                 label: kind.association.label,
-                table: kind.rows.model.display_name(),
-                handed_down: kind.handed_down.clone(),
+                table: model.display_name(),
+                handed_down: kind.handed_down.iter().map(|&(field, column)| (field, above.place(column))).collect(),
                 work,
                 recursive: below.is_none(),
             })
@@ -177,6 +176,50 @@ impl Graph {
             keys.extend(kind.below.iter().flat_map(Graph::keys));
         }
         keys
+    }
+}
+
+/// What is known of the keys of rows before they are sent.
+pub(super) struct Keys {
+    /// The columns that are sent: those that are encoded, and those that are drawn.
+    pub(super) columns: Vec<usize>,
+    /// The expressions that draw the latter.
+    drawn: Vec<String>,
+    /// What is asked for: the stored rows where their keys come from there.
+    pub(super) form: Form,
+}
+
+impl Keys {
+    /// The keys of rows that give these columns, as far as the rows of `below` take them.
+    pub(super) fn of(below: &Graph, model: &'static Model, table: &Table, given: &[usize], form: Form) -> Keys {
+        let known = TableSql::known(model, table);
+        let mut keys = Keys { columns: given.to_vec(), drawn: Vec::new(), form };
+        let mut wanted: Vec<usize> = below.kinds.iter().flat_map(|kind| kind.association.columns).copied().collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        for column in wanted.into_iter().filter(|column| !given.contains(column)) {
+            keys.columns.push(column);
+            keys.drawn.extend(known.columns[column].sequence());
+        }
+        let is_known = keys.columns.len() == given.len() + keys.drawn.len();
+        // A trigger may change any key on its way in. Where rows come back, their keys come with them.
+        if below.is_empty() || (is_known && !known.triggered && form != Form::Rows) {
+            return keys;
+        }
+        Keys { columns: given.to_vec(), drawn: Vec::new(), form: Form::Rows }
+    }
+
+    /// How the keys are drawn.
+    pub(super) fn draw(&self) -> Option<Draw> {
+        let arrays: Vec<String> = self.drawn.iter().map(|draw| format!("array_agg({draw})")).collect();
+        let sql = format!("SELECT {} FROM generate_series(1, $1::int8)", arrays.join(", "));
+        (!arrays.is_empty()).then_some(Draw { sql })
+    }
+
+    /// Where the rows below find a column.
+    fn place(&self, column: usize) -> Above {
+        let sent = self.columns.iter().position(|&sent| sent == column).filter(|_| self.form != Form::Rows);
+        sent.map_or(Above::Stored(column), Above::Sent)
     }
 }
 

@@ -17,12 +17,21 @@ pub(crate) struct ChildWork {
     pub(crate) label: &'static str,
     /// The table, for messages.
     pub(crate) table: String,
-    /// Which of their fields are the key of the row above: each with the position of that column in the model above.
-    pub(crate) handed_down: Vec<(usize, usize)>,
+    /// Which of their fields are the key of the row above, and where it is found.
+    pub(crate) handed_down: Vec<(usize, Above)>,
     /// What is done with them.
     pub(crate) work: Work,
     /// Whether rows of the same kinds as these are below them, instead of what their work says.
     pub(crate) recursive: bool,
+}
+
+/// Where a column of the row above is found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Above {
+    /// Among the fields that were sent.
+    Sent(usize),
+    /// Among the columns of the stored row.
+    Stored(usize),
 }
 
 /// What became of the rows below others.
@@ -67,7 +76,7 @@ pub(super) async fn send_below(
         if below.rows.is_empty() {
             continue;
         }
-        let (sent, numbers) = hand_down(child, below, answered)?;
+        let (sent, numbers) = hand_down(child, below, rows, answered)?;
         let works = if child.recursive { works } else { &child.work.below };
         let ChunkAnswer { counts, rows: stored, graph: deeper, .. } =
             Box::pin(send_rows(session, &child.work, works, &sent))
@@ -90,17 +99,28 @@ pub(super) async fn send_below(
 fn hand_down(
     child: &ChildWork,
     below: &Below,
+    above: &EncodedRows,
     answered: &[(Outcome, Option<StoredRow>)],
 ) -> Result<(EncodedRows, Vec<usize>)> {
     let mut builder = RowsBuilder::default();
     let mut sent = Vec::with_capacity(below.owners.len());
     let mut fields: Vec<Option<&[u8]>> = Vec::new();
     for (row, &owner) in below.owners.iter().enumerate() {
-        let Some((_, Some(above))) = answered.get(owner) else { continue };
+        let stored = answered.get(owner).and_then(|(_, stored)| stored.as_ref());
+        // Where only numbers are told, all rows are in: nothing there can leave one out.
+        let is_stored = answered.get(owner).is_none_or(|(outcome, _)| *outcome == Outcome::Inserted);
+        if !is_stored {
+            continue;
+        }
         fields.clear();
         fields.extend(below.rows.row(row));
-        for &(field, column) in &child.handed_down {
-            let key = RawFields::new(above.fields()).nth(column).flatten();
+        for &(field, place) in &child.handed_down {
+            let key = match place {
+                Above::Sent(field) => above.row(owner).nth(field).flatten(),
+                Above::Stored(column) => {
+                    stored.and_then(|stored| RawFields::new(stored.fields()).nth(column)).flatten()
+                }
+            };
             if fields[field].is_some() && fields[field] != key {
                 let number = row - below.of(owner..owner + 1).start;
                 let what = "the row names another one than it is below: leave that out with #[batch(parent)]";

@@ -3,6 +3,7 @@
 //! A pooled connection whose transaction was not seen to end never goes back to the pool.
 
 mod client;
+mod draw;
 mod fate;
 mod graph;
 mod isolate;
@@ -13,7 +14,8 @@ mod transport;
 pub(crate) use client::Session;
 pub use client::Within;
 pub(crate) use fate::{Fate, Identity, fate};
-pub(crate) use graph::{ChildWork, Graph, Kind};
+pub(crate) use draw::Draw;
+pub(crate) use graph::{Above, ChildWork, Graph, Kind};
 pub(crate) use isolate::{Suspect, Suspects};
 pub(crate) use read::Read;
 pub(crate) use run::{Broken, ChunkAnswer, Mode, Reading, StoredRow, Work, run_chunk};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::client::Session;
+use super::draw::Draw;
 use super::fate::Identity;
 use super::graph::{ChildWork, Graph, send_below};
 use super::isolate::{Suspects, isolate};
@@ -38,6 +39,8 @@ pub(crate) struct Work {
     pub(crate) writes: bool,
     /// The constraints that rows may break; asked only where bad rows are turned away.
     pub(crate) suspects: Suspects,
+    /// How keys are drawn that the rows do not give, where they have to be known beforehand.
+    pub(crate) draw: Option<Draw>,
     /// What is done with the rows below, by their kind.
     pub(crate) below: Vec<ChildWork>,
 }
@@ -65,6 +68,24 @@ pub(crate) struct ChunkAnswer {
 }
 
 impl ChunkAnswer {
+    /// Sends what is below the rows of a statement, of which those from `first` on were answered; in the chunk they
+    /// begin behind so many.
+    async fn send_below(
+        &mut self,
+        session: &mut Session<'_>,
+        works: &[ChildWork],
+        sent: &EncodedRows,
+        first: usize,
+        behind: usize,
+    ) -> Result<()> {
+        if !works.is_empty() {
+            let answered = self.rows.get(first..).unwrap_or_default();
+            let below = send_below(session, works, sent, answered).await;
+            self.graph.merge(below.map_err(|error| error.behind(behind))?);
+        }
+        Ok(())
+    }
+
     /// Takes what became of the next rows; the positions of the stale ones among all.
     fn take(&mut self, answered: Vec<Answered>) -> Vec<usize> {
         let mut stale = Vec::new();
@@ -240,9 +261,14 @@ pub(super) async fn send_rows(
     for statement in work.carrier.statements(rows) {
         let start = statement.start;
         let part = rows.slice(statement);
+        let part = match &work.draw {
+            Some(draw) => draw.fill(session, &part).await?,
+            None => part,
+        };
         let (answer, tag) = work.carrier.send(session, &work.sql, &part).await?;
         if work.form == Form::Count {
             whole.counts.merge(&read_counts(work.reading, part.len(), &answer, tag)?);
+            whole.send_below(session, below, &part, 0, start).await?;
             continue;
         }
         let answered = match work.carrier {
@@ -251,10 +277,7 @@ pub(super) async fn send_rows(
         };
         let first = whole.rows.len();
         stale.extend(whole.take(answered));
-        if !below.is_empty() {
-            let sent = send_below(session, below, &part, &whole.rows[first..]).await;
-            whole.graph.merge(sent.map_err(|error| error.behind(start))?);
-        }
+        whole.send_below(session, below, &part, first, start).await?;
     }
     if !stale.is_empty() && !work.turns_away {
         return Err(Error::stale().of_rows(ranges(&stale)));
