@@ -101,7 +101,11 @@ async fn main() -> Result<(), Failure> {
     println!("    {known_planes} of the planes are known, {known_dests} of the destinations");
     check(known_planes < found.len() && known_dests < found.len(), "some are known to be unknown")?;
     let seats = found.iter().filter_map(|flight| flight.plane.get().ok()?.as_ref()).map(|plane| i64::from(plane.seats));
-    println!("    {} seats, the first plane made by {:?}", seats.sum::<i64>(), found[0].plane.get()?.as_ref().map(|plane| &plane.manufacturer));
+    println!(
+        "    {} seats, the first plane made by {:?}",
+        seats.sum::<i64>(),
+        found[0].plane.get()?.as_ref().map(|plane| &plane.manufacturer)
+    );
 
     let airlines = BatchOperations::<Airline>::new(pool);
     airlines.batch_get(["OO"]).load_relations(["flights.plane"]).await?;
@@ -114,7 +118,10 @@ async fn main() -> Result<(), Failure> {
     check(united.is_sorted_by_key(|flight| (flight.time_hour, flight.flight)), "the declared order")?;
     let first = united.iter().find_map(|flight| flight.plane.get().ok()?.as_ref()).ok_or("a plane")?;
     println!("    the first of them that is known: {} of {}", first.tailnum, first.manufacturer);
-    check(united.iter().all(|flight| flight.dest.is_not_loaded() && flight.dest_faa.len() == 3), "nothing else is loaded")?;
+    check(
+        united.iter().all(|flight| flight.dest.is_not_loaded() && flight.dest_faa.len() == 3),
+        "nothing else is loaded",
+    )?;
     check(united[0].origin.get().is_err(), "what is not loaded is an error")?;
     println!("all checks hold");
     Ok(())

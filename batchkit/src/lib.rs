@@ -80,7 +80,6 @@
 //! | a pool that is small, exhausted or closed, also under way | waited for; an error, and what is in is told | `faults::a_small_pool_is_waited_for_and_a_closed_one_is_told`, `limits::a_pool_that_is_exhausted_is_waited_for`, `limits::a_pool_that_is_closed_under_way_stops_the_call` |
 //! | a connection goes silent; the backend is frozen | an error within the deadline; EXACT, or [`ErrorKind::CommitUnknown`] where it stays frozen in COMMIT | `faults::a_silent_connection_fails_within_the_deadline`, `limits::a_frozen_backend_fails_within_the_deadline` |
 //! | a link of single bytes | slow, EXACT | `faults::a_trickling_connection_is_slow_and_exact` |
-<<<<<<< HEAD
 //! | the call is dropped at any poll, at any message of its chunks, waiting for a connection, and cut afterwards | whole chunks, a clean pool, and a [`Tracker`] that tells each row's outcome | `drops` |
 //! | the call is dropped in the caller's transaction | it can be rolled back; its connection is as good as before | `drops::*_in_the_callers_transaction_can_be_dropped_at_every_poll` |
 //! | the timeout passes while the server works, or a read is dropped | the work ends on the server too | `faults::a_timeout_ends_the_work_on_the_server`, `limits::a_read_that_nobody_waits_for_ends_on_the_server` |
@@ -88,14 +87,7 @@
 //! | a statement timeout, too little memory, a statement too complex | the chunk is halved until it fits | `limits::what_is_too_much_for_the_server_is_halved` |
 //! | the table changes between calls, or between the chunks of a call | caches are cleared, once, or an error that tells what is in | `faults::a_table_that_changes_between_calls`, `rivals::a_table_that_changes_between_the_chunks_of_a_call`, `rivals::a_table_that_is_made_anew_between_the_chunks_of_a_call`, `rivals::an_enum_that_is_made_anew_is_noticed_once` |
 //! | a trigger, a rule or row security drops a row, or a trigger changes its key | told as skipped, missing or turned away, never as written; an error where a row would be lost | `rivals::rows_that_the_server_leaves_out_are_told_so`, `tables::a_key_that_only_a_trigger_knows`, `tables::a_row_that_finds_no_input_is_an_error_and_not_written` |
-//! | a rival changes a row after it was read, or while the call waits for it | with a `version` it is not overwritten, and told: [`ErrorKind::Stale`] | `habits::a_rival_that_is_not_committed_yet_is_waited_for_and_then_seen`, `habits::of_rivals_with_one_version_exactly_one_wins_each_row` |
-=======
-//! | the call is dropped at any poll | whole chunks, a clean pool | `faults::a_call_dropped_at_every_poll_leaves_whole_chunks` |
-//! | the timeout passes while the server works | the work ends on the server too | `faults::a_timeout_ends_the_work_on_the_server` |
-//! | the table changes between calls | caches are cleared, or an error that writes nothing | `faults::a_table_that_changes_between_calls` |
-//! | a trigger drops a row, or changes its key | told as skipped; an error where a row would be lost | `tables::a_key_that_only_a_trigger_knows`, `tables::a_row_that_finds_no_input_is_an_error_and_not_written` |
 //! | a rival changes a row after it was read, or while the call waits for it | with a `version` it is not overwritten, and told: [`ErrorKind::Stale`] | `versions::a_rival_that_is_not_committed_yet_is_waited_for_and_then_seen`, `versions::of_rivals_with_one_version_exactly_one_wins_each_row` |
->>>>>>> h-habits
 //! | a deferred constraint | its rows are found before COMMIT | `rejects::every_way_turns_the_same_rows_away` |
 //!
 //! # Input

@@ -22,8 +22,8 @@ use tokio_postgres::{Config, NoTls};
 
 pub use database::Database;
 pub use error::ServerError;
-pub use round_trips::RoundTrips;
 use launch::Launched;
+pub use round_trips::RoundTrips;
 
 /// A running server.
 #[derive(Debug)]

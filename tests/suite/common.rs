@@ -8,11 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-<<<<<<< HEAD
-use batchkit::{Error, ErrorAnswer, ErrorContext, ExecutionStrategy, Transport};
-=======
-use batchkit::{BatchConfig, BatchModel, BatchOperations, BatchSize, ExecutionStrategy, Outcome, Report, Transport};
->>>>>>> h-habits
+use batchkit::{
+    BatchConfig, BatchModel, BatchOperations, BatchSize, Error, ErrorAnswer, ErrorContext, ExecutionStrategy, Outcome,
+    Report, Transport,
+};
 use batchkit_testbed::server::{Database, Server};
 use deadpool_postgres::Pool;
 use proptest::strategy::Strategy;
@@ -135,7 +134,6 @@ pub(crate) const STRATEGIES: [(ExecutionStrategy, usize); 6] = [
     (ExecutionStrategy::Optimistic, 7),
 ];
 
-<<<<<<< HEAD
 /// Runs `check` with so many generated values, the same ones each time, on the database that `start` makes.
 /// `PROPTEST_CASES` sets another number of them.
 pub(crate) fn generated<T: std::fmt::Debug>(
@@ -241,7 +239,8 @@ impl Gate {
         let row = self.0.query_one(&format!("SELECT pg_advisory_unlock({number})"), &[]).await.unwrap();
         assert!(row.get::<_, bool>(0), "the gate was closed");
     }
-=======
+}
+
 /// Every transport with every strategy, and its name.
 pub(crate) fn ways() -> impl Iterator<Item = (String, BatchConfig)> {
     TRANSPORTS.into_iter().flat_map(|transport| {
@@ -264,5 +263,4 @@ pub(crate) fn operations<M: BatchModel>(db: &Db, config: BatchConfig) -> BatchOp
 /// The positions of the rows with this outcome.
 pub(crate) fn at(report: &Report, outcome: Outcome) -> Vec<usize> {
     report.positions(outcome).collect()
->>>>>>> h-habits
 }

@@ -39,8 +39,5 @@ mod tables;
 mod transaction;
 mod types;
 mod unchanged;
-<<<<<<< HEAD
-mod visible;
-=======
 mod versions;
->>>>>>> h-habits
+mod visible;

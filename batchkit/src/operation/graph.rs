@@ -107,8 +107,7 @@ impl Graph {
                 let what = format!("rows of `{}` below others of it give other columns than those", model.name);
                 return Err(Error::new(ErrorKind::Config, what));
             }
-            let target =
-                Target { model, table: &kind.table, columns: &own.columns, rejects: false, writes: true };
+            let target = Target { model, table: &kind.table, columns: &own.columns, rejects: false, writes: true };
             let verb = Insert::of_columns(own.columns.clone());
             verb.refuse(model, &kind.table)?;
             let works = below.map_or(Ok(Vec::new()), |below| below.works(asked, form, &own))?;

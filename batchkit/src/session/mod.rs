@@ -13,8 +13,8 @@ mod transport;
 
 pub(crate) use client::Session;
 pub use client::Within;
-pub(crate) use fate::{Fate, Identity, fate};
 pub(crate) use draw::Draw;
+pub(crate) use fate::{Fate, Identity, fate};
 pub(crate) use graph::{Above, ChildWork, Graph, Kind};
 pub(crate) use isolate::{Suspect, Suspects};
 pub(crate) use read::Read;

@@ -74,7 +74,8 @@ impl ColumnSql {
     /// The expression that draws a value from the column's sequence, in the column's type; `None` where the server
     /// sets it in another way. (Such values can be drawn before their rows are sent: nothing else depends on them.)
     pub(crate) fn sequence(&self) -> Option<String> {
-        let draw = self.default.as_deref().filter(|default| self.on_insert.is_none() && default.starts_with("nextval("));
+        let draw =
+            self.default.as_deref().filter(|default| self.on_insert.is_none() && default.starts_with("nextval("));
         draw.map(|draw| format!("({draw})::{}", self.type_sql))
     }
 
