@@ -35,7 +35,7 @@ async fn rows_that_are_made_one_by_one_are_never_all_in_memory() {
     operations.check_schema().await.unwrap();
     // A chunk is encoded, turned into the form that it travels in, and copied by the driver for the socket, while
     // the next one is being filled, in a buffer that doubles.
-    let one = 8 * CHUNK;
+    let one = 10 * CHUNK;
     for (strategy, workers) in
         [(ExecutionStrategy::Chunked, 1), (ExecutionStrategy::Pipelined, 1), (ExecutionStrategy::Parallel, 2)]
     {

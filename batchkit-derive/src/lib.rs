@@ -78,6 +78,56 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `json` | Any type of serde, stored as `json` or `jsonb`. Not for keys, as it has no equality. |
 /// | `as = "i64"` | The field is stored as this type: by `TryFrom` in both directions, also inside of an `Option` or a `Vec`. A value that does not fit is that row's rejection. |
 ///
+/// | `parent` | The key of the row above in a graph: in the `new` form it is an `Option`, and `None` is filled in with the key of the row that this one is inserted below. |
+///
+/// # On a field that is a relation
+///
+/// Such a field is a `Related<Model>`, a `Related<Option<Model>>` or a `Related<Vec<Model>>`. It is no column: it is not
+/// loaded until a read names it in `load_relations`.
+///
+/// | `#[batch(…)]` | says |
+/// |---|---|
+/// | `belongs_to(key = "category_id")` | This row's columns name a row of the other model, by its primary key, or by the columns in `references = "code"`. |
+/// | `has_one(key = "product_id")` | The other model's columns name this row, by its primary key, or by the columns in `references = "sku"`. There is one at the most; of several, the first of the `order`. |
+/// | `has_many(key = "product_id")` | The same, any number of them. |
+/// | `many_to_many(through = "ProductTag", key = "product_id", target_key = "tag_id")` | The rows of a third model name one of each: this row by `key`, the other by `target_key`. |
+/// | `order = "-stars"`, `order("-stars", "id")` | Inside of the last three: the order of the related rows, `-` for larger values first. Without it, that of their key. |
+/// | `new = "NewReview"` | Inside of the last three: the `new` form of this struct has a field of this name, with rows to be inserted below it: a `Vec` of them (an `Option` for `has_one`; for `many_to_many` rows of the model in `through`). `batch_insert` stores them with their row, with its key. |
+///
+/// A key of several columns is named as `key("maker", "place")`, in the key's order. Names are those of fields. What
+/// the other model lacks, or has of another type, is told at these names.
+///
+/// ```
+/// use batchkit::{BatchModel, Related};
+///
+/// #[derive(Debug, Clone, BatchModel)]
+/// #[batch(table = "orders", new = "NewOrder")]
+/// struct Order {
+///     #[batch(key, auto)]
+///     id: i64,
+///     customer: String,
+///     #[batch(has_many(key = "order_id", order = "number", new = "NewLine"))]
+///     lines: Related<Vec<Line>>,
+/// }
+///
+/// #[derive(Debug, Clone, BatchModel)]
+/// #[batch(table = "lines", new = "NewLine")]
+/// struct Line {
+///     #[batch(key, auto)]
+///     id: i64,
+///     #[batch(parent)]
+///     order_id: i64,
+///     number: i32,
+///     #[batch(belongs_to(key = "order_id"))]
+///     order: Related<Order>,
+/// }
+///
+/// let line = NewLine { order_id: None, number: 1 };
+/// let order = NewOrder { customer: "Ann".to_owned(), lines: vec![line] };
+/// assert_eq!(Order::RELATIONS.lines.name(), "lines");
+/// # assert_eq!(order.lines.len(), 1);
+/// ```
+///
 /// A field's name is the column's, without `r#`. A field's type may be whatever `postgres-types` can send and
 /// read; enums, domains and composites come in by its derives.
 ///

@@ -60,6 +60,15 @@
 //! does not match is refused with everything that differs ([`BatchOperations::check_schema`]): columns,
 //! types, nullability, and that each declared key has a real unique index. No table of yours is ever altered.
 //!
+//! # Relations and graphs
+//!
+//! What a row is related to is a field of the type [`Related`], which a read fills in when it is named:
+//! `products.batch_get(ids).load_relations((r.category, r.reviews.then(Review::RELATIONS.author)))`. The rows of a
+//! level ask all at once, each key once; what comes back is shared. A row with others below it (`new = "NewLine"` on a
+//! `has_many`) is inserted with them: a chunk has whole graphs, and its tables are written one after the other, each
+//! row with the key of the one above. Where keys come from a sequence and no rows have to come back, they are drawn
+//! first, and everything goes by COPY. The words for all this are in the derive's documentation.
+//!
 //! # Faults
 //!
 //! EXACT: every row is applied once or named in the report, the counts add up, and no connection goes back

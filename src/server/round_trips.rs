@@ -5,8 +5,8 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use deadpool_postgres::{Connect, Manager, ManagerConfig, Pool, RecyclingMethod};
 use futures_util::future::BoxFuture;
@@ -58,7 +58,7 @@ impl Connect for Counting {
                 let (client, connection) = config.connect(NoTls).await?;
                 return Ok((client, tokio::spawn(async move { drop(connection.await) })));
             };
-            let counted = Counted { socket, has_received: AtomicBool::new(true), round_trips };
+            let counted = Counted { socket, has_received: true, is_sending: false, receiver: None, round_trips };
             let (client, connection) = config.connect_raw(counted, NoTls).await?;
             Ok((client, tokio::spawn(async move { drop(connection.await) })))
         })
@@ -78,33 +78,40 @@ async fn open(config: &Config) -> io::Result<Box<dyn Socket>> {
     }
 }
 
-/// A socket that counts.
+/// A socket that counts. What is received while something waits to be sent is handed on behind that: the two are one
+/// round trip, also where they are more than the socket takes at once.
 struct Counted {
     socket: Box<dyn Socket>,
-    has_received: AtomicBool,
+    has_received: bool,
+    /// Whether something waits to be sent.
+    is_sending: bool,
+    /// Who waits to receive meanwhile.
+    receiver: Option<Waker>,
     round_trips: RoundTrips,
 }
 
 impl AsyncRead for Counted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_sending {
+            self.receiver = Some(context.waker().clone());
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.has_received.store(true, Ordering::SeqCst);
-        }
+        self.has_received |= buffer.filled().len() > before;
         read
     }
 }
 
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write(context, bytes);
-        if matches!(written, Poll::Ready(Ok(1..))) && self.has_received.swap(false, Ordering::SeqCst) {
+        if std::mem::take(&mut self.has_received) {
             self.round_trips.0.fetch_add(1, Ordering::SeqCst);
+        }
+        let written = Pin::new(&mut self.socket).poll_write(context, bytes);
+        self.is_sending = !matches!(written, Poll::Ready(Err(_))) && !matches!(written, Poll::Ready(Ok(n)) if n == bytes.len());
+        if !self.is_sending && let Some(receiver) = self.receiver.take() {
+            receiver.wake();
         }
         written
     }

@@ -1,0 +1,22 @@
+use batchkit::{BatchModel, Related};
+
+#[derive(BatchModel)]
+#[batch(table = "orders")]
+struct Order {
+    #[batch(key)]
+    id: i64,
+    #[batch(has_many(key = "order_id"))]
+    lines: Vec<Line>,
+    #[batch(has_many(key = "order_id"))]
+    numbers: Related<Vec<i32>>,
+}
+
+#[derive(BatchModel)]
+#[batch(table = "lines")]
+struct Line {
+    #[batch(key)]
+    id: i64,
+    order_id: i64,
+}
+
+fn main() {}
