@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -157,14 +158,23 @@ pub(crate) fn generated<T: std::fmt::Debug>(
 
 /// What was answered to each error of a call.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Answers(Arc<Mutex<Vec<Told>>>);
+pub(crate) struct Answers {
+    told: Arc<Mutex<Vec<Told>>>,
+    until: Arc<Mutex<Option<Receiver<()>>>>,
+}
 
 /// An error's SQLSTATE, and what was answered to it.
 pub(crate) type Told = (Option<String>, ErrorAnswer);
 
 impl Answers {
+    /// Answers of a call that does not go on behind its first error until it is told to.
+    pub(crate) fn that_wait() -> (Self, Sender<()>) {
+        let (go_on, until) = std::sync::mpsc::channel();
+        (Answers { until: Arc::new(Mutex::new(Some(until))), ..Answers::default() }, go_on)
+    }
+
     pub(crate) fn told(&self) -> Vec<Told> {
-        self.0.lock().unwrap().clone()
+        self.told.lock().unwrap().clone()
     }
 
     /// How many of the errors have this SQLSTATE.
@@ -178,7 +188,11 @@ pub(crate) fn record(answers: &Answers) -> impl Fn(&Error, &ErrorContext) + Send
     let answers = answers.clone();
     move |error, context| {
         let code = error.sqlstate().map(|state| state.code().to_owned());
-        answers.0.lock().unwrap().push((code, context.answer));
+        answers.told.lock().unwrap().push((code, context.answer));
+        if let Some(until) = answers.until.lock().unwrap().take() {
+            // A test that has failed does not tell any more. The thread's other tasks go on elsewhere meanwhile.
+            let _ = tokio::task::block_in_place(|| until.recv());
+        }
     }
 }
 

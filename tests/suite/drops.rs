@@ -4,7 +4,7 @@
 use std::future::IntoFuture;
 use std::sync::mpsc;
 
-use batchkit::{BatchOperations, ExecutionStrategy, Tracker, Transport};
+use batchkit::{BatchModel, BatchOperations, DuplicatePolicy, ExecutionStrategy, Tracker, Transport};
 use deadpool_postgres::Pool;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -210,6 +210,49 @@ async fn a_call_dropped_while_it_waits_for_a_connection_is_over() {
                 check(&db, &pool, deed, manner, (&tracker, &seen), &context).await;
                 deed.check_none(&db, &context).await;
             }
+        }
+    }
+}
+
+#[derive(Debug, Clone, BatchModel)]
+#[batch(table = "tags")]
+struct Tag {
+    /// Only the server can say which of these are equal: it is asked, in a transaction of the call's own.
+    #[batch(key)]
+    id: String,
+    value: i32,
+}
+
+#[tokio::test]
+async fn a_call_dropped_while_the_server_compares_its_keys_leaves_a_clean_pool() {
+    let db = database("CREATE TABLE tags (id char(3) PRIMARY KEY, value int4 NOT NULL)").await;
+    let pool = db.database.pool(1).unwrap();
+    let tags = BatchOperations::<Tag>::new(pool.clone());
+    tags.check_schema().await.unwrap();
+    let rows = ["a", "b", "a ", "c"].map(|id| Tag { id: id.to_owned(), value: 7 });
+    for polls in 1.. {
+        let context = format!("dropped after {polls} polls");
+        db.run("TRUNCATE tags").await;
+        let tracker = Tracker::new();
+        let call = tags.batch_upsert(&rows).duplicates(DuplicatePolicy::LastWins).batch_size(2);
+        let finished = poll_times(call.report().track(&tracker).into_future(), polls).await;
+        let report = tracker.settled().await.unwrap();
+        let stored = db.text("SELECT coalesce(string_agg(rtrim(id), ',' ORDER BY id), '') FROM tags").await;
+        // The first row stands back behind the third.
+        match report.committed() {
+            [] => assert_eq!((stored.as_str(), report.inserted()), ("", 0), "{context}"),
+            [committed] if *committed == (1..3) => assert_eq!((stored.as_str(), report.inserted()), ("a,b", 2)),
+            committed => {
+                assert_eq!((committed, stored.as_str()), ([1..4].as_slice(), "a,b,c"), "{context}");
+                assert_eq!((report.inserted(), report.duplicates()), (3, 1), "{context}");
+            }
+        }
+        assert_eq!(report.total(), 4, "{context}");
+        quiet(&db, &context).await;
+        all_are_good(&pool, &context).await;
+        if let Some(result) = finished {
+            assert_eq!(fine(result, &context).inserted(), 3);
+            break;
         }
     }
 }
