@@ -109,10 +109,17 @@ fn article(order: i32, number: i32) -> String {
 
 /// The same rows, with keys of their own.
 fn with_keys() -> (Vec<Order>, Vec<Line>) {
-    let orders = (0..ORDERS).map(|n| Order { id: i64::from(n), customer: format!("customer {n}"), lines: Related::default() });
+    let orders =
+        (0..ORDERS).map(|n| Order { id: i64::from(n), customer: format!("customer {n}"), lines: Related::default() });
     let lines = (0..ORDERS * LINES).map(|n| {
         let (order, number) = (n / LINES, n % LINES);
-        Line { id: i64::from(n), order_id: i64::from(order), number, article: article(order, number), quantity: number + 1 }
+        Line {
+            id: i64::from(n),
+            order_id: i64::from(order),
+            number,
+            article: article(order, number),
+            quantity: number + 1,
+        }
     });
     (orders.collect(), lines.collect())
 }
@@ -125,7 +132,10 @@ async fn every_line_is_below_its_own_order(orders: &BatchOperations<Order>) -> R
         let n: i32 = order.customer.trim_start_matches("customer ").parse()?;
         let lines = order.lines.get()?;
         let own = lines.iter().map(|line| (line.number, line.article.clone(), line.quantity));
-        check(own.eq((0..LINES).map(|number| (number, article(n, number), number + 1))), "each line below its own order")?;
+        check(
+            own.eq((0..LINES).map(|number| (number, article(n, number), number + 1))),
+            "each line below its own order",
+        )?;
     }
     Ok(())
 }

@@ -91,7 +91,11 @@ struct Counted {
 }
 
 impl AsyncRead for Counted {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.is_sending {
             self.receiver = Some(context.waker().clone());
             return Poll::Pending;
@@ -109,8 +113,11 @@ impl AsyncWrite for Counted {
             self.round_trips.0.fetch_add(1, Ordering::SeqCst);
         }
         let written = Pin::new(&mut self.socket).poll_write(context, bytes);
-        self.is_sending = !matches!(written, Poll::Ready(Err(_))) && !matches!(written, Poll::Ready(Ok(n)) if n == bytes.len());
-        if !self.is_sending && let Some(receiver) = self.receiver.take() {
+        self.is_sending =
+            !matches!(written, Poll::Ready(Err(_))) && !matches!(written, Poll::Ready(Ok(n)) if n == bytes.len());
+        if !self.is_sending
+            && let Some(receiver) = self.receiver.take()
+        {
             receiver.wake();
         }
         written

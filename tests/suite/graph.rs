@@ -310,6 +310,12 @@ async fn in_the_callers_transaction_and_only_by_inserting() {
     )
     .await;
     empty(&db).await;
+    // What was known of the table says otherwise: nothing is written, by no form.
+    let error = operations.batch_insert(&orders).report().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Accounting);
+    assert_eq!(operations.batch_insert(&orders).await.unwrap_err().kind(), ErrorKind::Accounting);
+    assert_eq!(db.text(STORED).await, "");
+    operations.check_schema().await.unwrap();
     let report = operations.batch_insert(&orders).report().await.unwrap();
     assert_eq!((report.inserted(), report.skipped()), (7, 1));
     let kept: Vec<NewOrder> = [0, 1, 3, 4, 5, 6, 7].map(|n| orders[n].clone()).to_vec();

@@ -77,6 +77,9 @@ pub(super) async fn send_below(
             continue;
         }
         let (sent, numbers) = hand_down(child, below, rows, answered)?;
+        if sent.is_empty() {
+            continue;
+        }
         let works = if child.recursive { works } else { &child.work.below };
         let ChunkAnswer { counts, rows: stored, graph: deeper, .. } =
             Box::pin(send_rows(session, &child.work, works, &sent))

@@ -2,11 +2,15 @@
 //!
 //! Nothing is written, so nothing has to be known before COMMIT is sent: after any error it is a ROLLBACK.
 
+use std::future::Future;
+use std::task::Poll;
+
 use bytes::Bytes;
 use futures_util::future::{join_all, join4};
 use futures_util::{StreamExt, pin_mut};
 use postgres_types::ToSql;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 
 use super::client::{Encoded, Session, push};
@@ -27,30 +31,54 @@ pub(crate) struct Read {
 impl Session<'_> {
     /// Runs these reads in a transaction of their own, or under the caller's savepoint; their rows, in order.
     pub(crate) async fn read(&mut self, opening: &Opening, reads: &[Read]) -> Result<Vec<EncodedRows>> {
-        let mut statements = Vec::with_capacity(reads.len());
-        for read in reads {
-            statements.push(self.prepare(&read.sql).await?);
-        }
+        // Dropped half-way, a statement goes on at the server: its connection is not for the next borrower.
+        self.vouch(false);
         let settling = match self {
             Session::Pooled(pooled) => Some(pooled.client()?.prepare_cached(&settle(false)).await?),
             Session::Caller(_) => None,
         };
-        // Dropped half-way, a statement goes on at the server: its connection is not for the next borrower.
-        self.vouch(false);
         let this = &*self;
-        let all = join_all(reads.iter().zip(&statements).map(|(read, statement)| this.rows(statement, read)));
+        let (tell, told) = oneshot::channel();
+        let commit = async {
+            // However that ends: after an error it is a ROLLBACK.
+            let _ = told.await;
+            this.simple("COMMIT").await
+        };
         // They are polled in this order, and so they leave.
-        let (begun, settled, answers, ended) =
-            join4(this.simple(opening.begin), this.settle(settling.as_ref(), opening), all, this.simple("COMMIT"))
-                .await;
-        let lost = |result: &Result<()>| result.as_ref().is_err_and(crate::error::Error::is_lost);
-        let clean = !lost(&begun) && ended.is_ok();
+        let (begun, settled, answers, ended) = join4(
+            this.simple(opening.begin),
+            this.settle(settling.as_ref(), opening),
+            this.all_rows(reads, tell),
+            commit,
+        )
+        .await;
+        let is_lost = |result: &Result<()>| result.as_ref().is_err_and(crate::error::Error::is_lost);
+        let clean = !is_lost(&begun) && ended.is_ok();
         self.vouch(clean);
         begun?;
         settled?;
-        let answers = answers.into_iter().collect::<Result<Vec<_>>>()?;
+        let answers = answers?;
         ended?;
         Ok(answers)
+    }
+
+    /// Runs these reads at once; tells when all of them are on their way. A statement that is not prepared yet is
+    /// prepared behind the settings: by then it is known who would have to be ended if that took too long.
+    async fn all_rows(&self, reads: &[Read], tell: oneshot::Sender<()>) -> Result<Vec<EncodedRows>> {
+        let mut statements = Vec::with_capacity(reads.len());
+        for read in reads {
+            statements.push(self.prepare(&read.sql).await?);
+        }
+        let answers = join_all(reads.iter().zip(&statements).map(|(read, statement)| self.rows(statement, read)));
+        pin_mut!(answers);
+        let first = std::future::poll_fn(|context| Poll::Ready(answers.as_mut().poll(context))).await;
+        // Nobody listens any longer when the session is given up.
+        let _ = tell.send(());
+        let answers = match first {
+            Poll::Ready(answers) => answers,
+            Poll::Pending => answers.await,
+        };
+        answers.into_iter().collect()
     }
 
     /// Ends a session that has read: gives the caller's savepoint back.

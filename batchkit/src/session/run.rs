@@ -164,7 +164,7 @@ pub(crate) async fn run_chunk(
     mode: Mode<'_>,
 ) -> Result<ChunkAnswer, Box<Broken>> {
     let broken = |error, stage, identity, answer| Err(Box::new(Broken { error, stage, identity, answer }));
-    if !work.writes && work.carrier.is_parameters() {
+    if !work.writes && matches!(mode, Mode::Whole) && work.carrier.is_parameters() {
         let read = within(deadline, read_all(&mut session, work, rows, opening)).await;
         return match read {
             Ok(answer) => {
@@ -267,7 +267,11 @@ pub(super) async fn send_rows(
         };
         let (answer, tag) = work.carrier.send(session, &work.sql, &part).await?;
         if work.form == Form::Count {
-            whole.counts.merge(&read_counts(work.reading, part.len(), &answer, tag)?);
+            let counts = read_counts(work.reading, part.len(), &answer, tag)?;
+            if !below.is_empty() && counts.of(Outcome::Inserted) != counts.total() {
+                return Err(unaccounted("a row was left out, and it is not told which: what is below it has no place"));
+            }
+            whole.counts.merge(&counts);
             whole.send_below(session, below, &part, 0, start).await?;
             continue;
         }
