@@ -8,11 +8,14 @@
 mod backend;
 mod calls;
 mod postgres;
+mod reads;
 mod repository;
 
 pub use backend::{
-    AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest,
+    AddRequest, CountRequest, EntityStream, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest,
+    UpsertRequest,
 };
 pub use calls::{Add, Count, Get, GetAligned, List, Remove, Update, Upsert};
 pub use postgres::PostgresBackend;
+pub use reads::{Entities, Exists};
 pub use repository::{Repository, RepositoryBuilder};
