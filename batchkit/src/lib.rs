@@ -54,6 +54,10 @@
 //!
 //! A verb adds its SQL and its answer, nothing else. [`Call`] is the builder that each of them returns.
 //!
+//! Plain reads take no rows, so they need no chunks: [`List`] (all rows of a [`Filter`] in an [`Order`], a [`Page`] of
+//! them, or a [`RowStream`]), [`Count`] and [`Exists`]. Their text depends on the shape of the filter alone, and
+//! what is encoded and decoded is the same as for the verbs.
+//!
 //! # What is checked before anything is written
 //!
 //! The first use of a table asks the server about it, once ([`BatchOperations::describe`]), and a model that
@@ -79,6 +83,9 @@
 //! | the timeout passes while the server works | the work ends on the server too | `faults::a_timeout_ends_the_work_on_the_server` |
 //! | the table changes between calls | caches are cleared, or an error that writes nothing | `faults::a_table_that_changes_between_calls` |
 //! | a trigger drops a row, or changes its key | told as skipped; an error where a row would be lost | `tables::a_key_that_only_a_trigger_knows`, `tables::a_row_that_finds_no_input_is_an_error_and_not_written` |
+//! | the backend is killed, or the connection cut at any message, in the middle of a stream | an error behind rows that are right; never an early end | `streams::a_killed_backend_ends_the_stream_with_an_error`, `streams::a_cut_stream_is_never_silently_short` |
+//! | a stream is dropped at any poll, or while the server works | the work ends on the server, a clean pool | `streams::a_stream_dropped_anywhere_leaves_nothing_behind`, `streams::a_stream_dropped_while_the_server_works_ends_the_work` |
+//! | a slow reader of a stream | the server waits; two fetches are held | `streams::a_slow_reader_holds_the_server_back` |
 //! | a deferred constraint | its rows are found before COMMIT | `rejects::every_way_turns_the_same_rows_away` |
 //!
 //! # Features

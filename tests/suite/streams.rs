@@ -174,27 +174,42 @@ async fn a_stream_dropped_while_the_server_works_ends_the_work() {
     let sleeping =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
     let pool = db.pool_with("");
-    for end in ["drop", "timeout"] {
-        let operations = BatchOperations::<Odd>::new(pool.clone());
-        let list = operations.list(Filter::all());
-        let list = if end == "timeout" { list.timeout(Duration::from_millis(300)) } else { list };
-        let mut stream = list.stream().fetch_size(1);
-        for id in 1..3 {
-            assert_eq!(stream.next().await.unwrap().unwrap().id, id);
-        }
-        if end == "drop" {
-            while db.number(sleeping).await == 0 {
-                tokio::task::yield_now().await;
-            }
-            drop(stream);
-        } else {
-            let error = stream.next().await.unwrap().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Timeout);
-            assert!(stream.next().await.is_none());
-        }
-        until_none(&db, sleeping).await;
-        until_none(&db, QUIET).await;
+    let operations = BatchOperations::<Odd>::new(pool.clone());
+    let mut stream = operations.list(Filter::all()).stream().fetch_size(1);
+    for id in 1..3 {
+        assert_eq!(stream.next().await.unwrap().unwrap().id, id);
     }
+    while db.number(sleeping).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(stream);
+    until_none(&db, sleeping).await;
+    until_none(&db, QUIET).await;
+
+    // A fetch that takes too long is ended in the same way, and told.
+    let timeout = Duration::from_millis(100);
+    let mut stream = operations.list(Filter::all()).timeout(timeout).stream().fetch_size(1);
+    let rows: Vec<Result<Odd, batchkit::Error>> = stream.by_ref().collect().await;
+    assert_eq!(rows.last().unwrap().as_ref().unwrap_err().kind(), ErrorKind::Timeout);
+    assert!(stream.next().await.is_none());
+    until_none(&db, sleeping).await;
+    until_none(&db, QUIET).await;
+}
+
+/// The task that reads is gone with its runtime; that is no end.
+#[test]
+fn a_stream_whose_runtime_ends_is_not_at_its_end() {
+    let outer = tokio::runtime::Runtime::new().unwrap();
+    let db = outer.block_on(lines(50));
+    let inner = tokio::runtime::Runtime::new().unwrap();
+    let pool = db.pool_with("");
+    let mut rows = stream::<Line>(&pool).fetch_size(5);
+    inner.block_on(rows.next()).unwrap().unwrap();
+    drop(inner);
+    let rest: Vec<Result<Line, batchkit::Error>> = outer.block_on(rows.by_ref().collect());
+    assert!(rest.len() < 49);
+    assert_eq!(rest.last().unwrap().as_ref().unwrap_err().kind(), ErrorKind::Connection);
+    assert!(outer.block_on(rows.next()).is_none());
 }
 
 #[tokio::test]

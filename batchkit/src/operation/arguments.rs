@@ -5,7 +5,7 @@ use postgres_types::{Kind, Type};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::FilterValues;
-use crate::session::Encoded;
+use crate::session::{Encoded, Values};
 use crate::sql::{Argument, ArgumentType, Arguments};
 use crate::wire::{ColumnType, base, put_field};
 
@@ -33,11 +33,7 @@ pub(super) fn declared_types(arguments: &Arguments<'_>, columns: &[ColumnType]) 
 }
 
 /// The values as the server takes them, once it has told the parameters' types; `None` is NULL.
-pub(super) fn encode(
-    arguments: &Arguments<'_>,
-    columns: &[ColumnType],
-    parameters: &[Type],
-) -> Result<Vec<Option<Encoded>>> {
+pub(super) fn encode(arguments: &Arguments<'_>, columns: &[ColumnType], parameters: &[Type]) -> Result<Values> {
     let encoded = |((argument, ty), parameter): (&(Argument<'_>, ArgumentType), &Type)| match argument {
         Argument::Value(value) => value.encode(match ty {
             ArgumentType::Column(column) => columns[*column].ty(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::answer::decode;
 use super::engine::Engine;
-use super::read::{self, Statement};
+use super::read::{self, Fetched, Statement};
 use super::stream::RowStream;
 use super::verb::primary_key;
 use crate::error::{Error, ErrorKind, Result};
@@ -207,8 +207,7 @@ impl<'a, M: ReadRow> List<'a, M> {
         RowStream::new(self)
     }
 
-    /// The rows, still encoded, and the types of their columns.
-    async fn read(&mut self) -> Result<(EncodedRows, std::sync::Arc<[ColumnType]>)> {
+    async fn read(&mut self) -> Result<Fetched> {
         read::query(&self.engine, self.within.take(), self.timeout, M::MODEL, &self.selection).await
     }
 }

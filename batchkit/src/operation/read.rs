@@ -16,9 +16,12 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::observe::ErrorObserver;
 use crate::retry::{Budget, Policy, Retries, Workers};
-use crate::session::{Encoded, Question, Session, Within};
+use crate::session::{Question, Session, Values, Within};
 use crate::sql::{Arguments, TableSql};
 use crate::wire::{ColumnType, EncodedRows};
+
+/// The rows of an answer, still encoded, and the types of the model's columns.
+pub(super) type Fetched = (EncodedRows, Arc<[ColumnType]>);
 
 /// A read of one statement: what it says, for the table as it is.
 pub(super) trait Statement: Sync {
@@ -51,7 +54,7 @@ impl Prepared {
     }
 
     /// The values, once the server has told the parameters' types.
-    pub(super) fn encode(&self, statement: &impl Statement, parameters: &[Type]) -> Result<Vec<Option<Encoded>>> {
+    pub(super) fn encode(&self, statement: &impl Statement, parameters: &[Type]) -> Result<Values> {
         statement.with(&self.table, &self.columns, |_, arguments| encode(arguments, &self.columns, parameters))
     }
 }
@@ -107,7 +110,7 @@ pub(super) async fn query(
     timeout: Option<Duration>,
     model: &'static Model,
     statement: &impl Statement,
-) -> Result<(EncodedRows, Arc<[ColumnType]>)> {
+) -> Result<Fetched> {
     let policy = policy(&engine.config, timeout);
     let mut again = Again::new(&policy);
     loop {
@@ -129,7 +132,7 @@ async fn query_once(
     mut within: Option<Within<'_>>,
     model: &'static Model,
     statement: &impl Statement,
-) -> Result<(EncodedRows, Arc<[ColumnType]>)> {
+) -> Result<Fetched> {
     let table = engine.table(model, within.as_mut().map(Within::lend)).await?;
     let prepared = Prepared::new(model, &table, statement)?;
     let encode = |parameters: &[Type]| prepared.encode(statement, parameters);

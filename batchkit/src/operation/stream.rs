@@ -12,7 +12,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::answer::decode;
 use super::list::{List, decode_all};
-use super::read::{Again, Prepared, policy};
+use super::read::{Again, Fetched, Prepared, policy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ReadRow;
 use crate::session::{Fetching, Piece, Question, Unread};
@@ -112,7 +112,7 @@ impl<'a, M: ReadRow> RowStream<'a, M> {
 
 impl<'a, M: ReadRow + 'a> Pieces<'a, M> {
     /// The next piece that has rows, and the types of their columns.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(EncodedRows, Arc<[ColumnType]>)>>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Fetched>>> {
         loop {
             match &mut self.state {
                 State::New(..) => {

@@ -326,8 +326,11 @@ pub(crate) struct Question<'a> {
     /// The types of its parameters, as far as they are known; `UNKNOWN` is what the server infers.
     pub(crate) types: &'a [Type],
     /// The values in the binary form of these types; `None` is NULL.
-    pub(crate) encode: &'a (dyn Fn(&[Type]) -> Result<Vec<Option<Encoded>>> + Sync),
+    pub(crate) encode: &'a (dyn Fn(&[Type]) -> Result<Values> + Sync),
 }
+
+/// The values of a statement's parameters; `None` is NULL.
+pub(crate) type Values = Vec<Option<Encoded>>;
 
 /// Bytes that are a parameter's binary form already.
 pub(crate) struct Encoded(pub(crate) Bytes);

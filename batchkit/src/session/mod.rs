@@ -10,7 +10,7 @@ mod run;
 mod transport;
 
 pub use client::Within;
-pub(crate) use client::{Encoded, Question, Session};
+pub(crate) use client::{Encoded, Question, Session, Values};
 pub(crate) use fate::{Fate, Identity, fate};
 pub(crate) use isolate::{Suspect, Suspects};
 pub(crate) use portal::{Fetching, Piece, Unread};

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::Instant;
 use tokio_postgres::{IsolationLevel as DriverLevel, Portal, RowStream, Statement, Transaction};
 
-use super::client::{Encoded, Pooled, Question, Session, push};
+use super::client::{Pooled, Question, Session, Values, push};
 use super::fate::{Backend, end_backend};
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::within;
@@ -49,7 +49,7 @@ pub(crate) struct Unread {
     pool: Pool,
     pooled: Pooled,
     statement: Statement,
-    values: Vec<Option<Encoded>>,
+    values: Values,
 }
 
 impl Unread {
