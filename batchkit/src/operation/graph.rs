@@ -104,7 +104,13 @@ impl Graph {
             // Keys have to come back where there are rows that take them.
             let takes_keys = below.is_none_or(|below| !below.kinds.is_empty());
             let form = if takes_keys { Form::Rows } else { form };
-            let target = Target { model: kind.rows.model, table: &kind.table, columns: &kind.columns, rejects: false, writes: true };
+            let target = Target {
+                model: kind.rows.model,
+                table: &kind.table,
+                columns: &kind.columns,
+                rejects: false,
+                writes: true,
+            };
             let verb = Insert::of_columns(kind.columns.clone());
             verb.refuse(kind.rows.model, &kind.table)?;
             let (work, _) =

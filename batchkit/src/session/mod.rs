@@ -6,15 +6,17 @@ mod client;
 mod fate;
 mod graph;
 mod isolate;
+mod portal;
 mod read;
 mod run;
 mod transport;
 
-pub(crate) use client::Session;
 pub use client::Within;
+pub(crate) use client::{Encoded, Question, Session, Values};
 pub(crate) use fate::{Fate, Identity, fate};
 pub(crate) use graph::{ChildWork, Graph, Kind};
 pub(crate) use isolate::{Suspect, Suspects};
+pub(crate) use portal::{Fetching, Piece, Unread};
 pub(crate) use read::Read;
 pub(crate) use run::{Broken, ChunkAnswer, Mode, Reading, StoredRow, Work, run_chunk};
 pub(crate) use transport::Carrier;
