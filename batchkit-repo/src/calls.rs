@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use batchkit::model::Fields;
-use batchkit::{Result, Upserted, Within};
+use batchkit::{Relations, Result, Upserted, Within};
 
 use crate::backend::{
     AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest,
@@ -78,6 +78,24 @@ macro_rules! with_deleted {
 
 with_deleted! { GetAligned List Count }
 
+/// Reads that give entities with what they are related to.
+macro_rules! load_relations {
+    ($($name:ident)*) => {$(
+        impl<E> $name<'_, E> {
+            /// Loads what the entities are related to, too: typed names (`(r.category, r.reviews)`, with
+            /// `let r = Product::RELATIONS;`) or texts with dots (`["category", "reviews.author"]`). Said again, it
+            /// adds to what was said before.
+            pub fn load_relations(mut self, relations: impl Relations<E>) -> Self {
+                let known = std::mem::take(&mut self.request.relations);
+                self.request.relations = known.and(relations);
+                self
+            }
+        }
+    )*};
+}
+
+load_relations! { GetAligned List }
+
 impl<E> Remove<'_, E> {
     /// Removes entities for real also where the model has a `soft_delete`, be they marked or not.
     pub fn hard(mut self) -> Self {
@@ -134,6 +152,11 @@ impl<'a, E> Get<'a, E> {
     /// Sees also entities that are marked as deleted: `#[batch(soft_delete)]`.
     pub fn with_deleted(self) -> Self {
         Get(self.0.with_deleted())
+    }
+
+    /// Loads what the entities are related to, too: see [`GetAligned::load_relations`].
+    pub fn load_relations(self, relations: impl Relations<E>) -> Self {
+        Get(self.0.load_relations(relations))
     }
 
     /// Happens inside of the caller's transaction.

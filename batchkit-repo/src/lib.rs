@@ -9,12 +9,15 @@ mod backend;
 mod calls;
 mod one;
 mod postgres;
+mod reads;
 mod repository;
 
 pub use backend::{
-    AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest,
+    AddRequest, CountRequest, EntityStream, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest,
+    UpsertRequest,
 };
 pub use calls::{Add, Count, Get, GetAligned, List, Remove, Update, Upsert};
 pub use one::{Exists, GetOne};
 pub use postgres::PostgresBackend;
+pub use reads::Entities;
 pub use repository::{Repository, RepositoryBuilder};

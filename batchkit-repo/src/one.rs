@@ -3,7 +3,7 @@
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
-use batchkit::{Result, Within};
+use batchkit::{Relations, Result, Within};
 
 use crate::calls::{Count, GetAligned};
 
@@ -12,7 +12,7 @@ use crate::calls::{Count, GetAligned};
 #[must_use = "a call does nothing until it is awaited"]
 pub struct GetOne<'a, E>(pub(crate) GetAligned<'a, E>);
 
-/// Looks whether an entity fulfils conditions.
+/// Whether an entity fulfils a filter; looks no further than the first. `.await` gives a `bool`.
 #[derive(Debug)]
 #[must_use = "a call does nothing until it is awaited"]
 pub struct Exists<'a, E>(pub(crate) Count<'a, E>);
@@ -21,6 +21,11 @@ impl<'a, E> GetOne<'a, E> {
     /// Sees also entities that are marked as deleted.
     pub fn with_deleted(self) -> Self {
         GetOne(self.0.with_deleted())
+    }
+
+    /// Loads what the entity is related to, too: see [`GetAligned::load_relations`].
+    pub fn load_relations(self, relations: impl Relations<E>) -> Self {
+        GetOne(self.0.load_relations(relations))
     }
 
     /// Happens inside of the caller's transaction.
@@ -56,7 +61,7 @@ impl<'a, E: 'static> IntoFuture for Exists<'a, E> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let count = self.0.into_future();
+        let count = self.0.limit(1).into_future();
         Box::pin(async move { Ok(count.await? > 0) })
     }
 }

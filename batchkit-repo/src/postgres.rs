@@ -1,11 +1,23 @@
 //! The backend on PostgreSQL: batchkit's verbs, in bulk or one statement per row.
 
 use async_trait::async_trait;
-use batchkit::{BatchModel, BatchOperations, ReadRow, Result, Upserted};
+use batchkit::{BatchModel, BatchOperations, List, Page, ReadRow, Result, Upserted};
 
 use crate::backend::{
-    AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest,
+    AddRequest, CountRequest, EntityStream, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest,
+    UpsertRequest,
 };
+
+/// Runs the call inside of the caller's transaction, if there is one.
+macro_rules! within {
+    ($call:expr, $within:expr) => {{
+        let call = $call;
+        match $within {
+            Some(within) => call.within(within),
+            None => call,
+        }
+    }};
+}
 
 /// A [`RepositoryBackend`] over [`BatchOperations`].
 #[derive(Debug)]
@@ -24,17 +36,24 @@ impl<E: BatchModel> PostgresBackend<E> {
     fn reads(&self, with_deleted: bool) -> BatchOperations<E> {
         if with_deleted { self.operations.with_deleted() } else { self.operations.clone() }
     }
-}
 
-/// Runs the call inside of the caller's transaction, if there is one.
-macro_rules! within {
-    ($call:expr, $within:expr) => {{
-        let call = $call;
-        match $within {
-            Some(within) => call.within(within),
-            None => call,
+    fn select<'a>(&self, request: ListRequest<'a, E>) -> List<'a, E> {
+        let ListRequest { filter, order, after, before, limit, offset, with_deleted, relations, within } = request;
+        let mut call = self.reads(with_deleted).list(filter).order_by(order).load_relations(relations);
+        if let Some(place) = after {
+            call = call.after(place);
         }
-    }};
+        if let Some(place) = before {
+            call = call.before(place);
+        }
+        if let Some(rows) = limit {
+            call = call.limit(rows);
+        }
+        if let Some(rows) = offset {
+            call = call.offset(rows);
+        }
+        within!(call, within)
+    }
 }
 
 #[async_trait]
@@ -69,7 +88,8 @@ impl<E: ReadRow + 'static> RepositoryBackend<E> for PostgresBackend<E> {
     }
 
     async fn get(&self, request: GetRequest<'_, E>) -> Result<Vec<Option<E>>> {
-        within!(self.reads(request.with_deleted).get_keys(request.keys).aligned(), request.within).await
+        let call = within!(self.reads(request.with_deleted).get_keys(request.keys).aligned(), request.within);
+        call.load_relations(request.relations).await
     }
 
     async fn remove(&self, request: RemoveRequest<'_, E>) -> Result<u64> {
@@ -81,10 +101,26 @@ impl<E: ReadRow + 'static> RepositoryBackend<E> for PostgresBackend<E> {
     }
 
     async fn list(&self, request: ListRequest<'_, E>) -> Result<Vec<E>> {
-        self.reads(request.with_deleted).list(request.filter, request.limit, request.within).await
+        self.select(request).await
+    }
+
+    async fn page(&self, request: ListRequest<'_, E>, size: u64) -> Result<Page<E>> {
+        self.select(request).page(size).await
+    }
+
+    fn stream<'a>(&self, request: ListRequest<'a, E>, fetch_size: Option<u32>) -> EntityStream<'a, E> {
+        let stream = self.select(request).stream();
+        Box::pin(match fetch_size {
+            Some(rows) => stream.fetch_size(rows),
+            None => stream,
+        })
     }
 
     async fn count(&self, request: CountRequest<'_, E>) -> Result<u64> {
-        self.reads(request.with_deleted).count(request.filter, request.limit, request.within).await
+        let mut call = self.reads(request.with_deleted).count(request.filter);
+        if let Some(limit) = request.limit {
+            call = call.limit(limit);
+        }
+        within!(call, request.within).await
     }
 }

@@ -15,6 +15,7 @@ use crate::backend::{
 use crate::calls::{Add, Count, Get, GetAligned, List, Remove, Update, Upsert};
 use crate::one::{Exists, GetOne};
 use crate::postgres::PostgresBackend;
+use crate::reads::Entities;
 
 /// The stored entities of type `E`. Cheap to clone.
 pub struct Repository<E> {
@@ -129,7 +130,7 @@ impl<E: BatchModel + 'static> Repository<E> {
     where
         I: IntoIterator<IntoIter: Send + 'a, Item: KeyFor<E::Key> + Send + 'a>,
     {
-        let request = GetRequest { keys: Keys::primary(keys), with_deleted: false, within: None };
+        let request = GetRequest::new(Keys::primary(keys));
         Get(GetAligned { backend: Arc::clone(&self.backend), request })
     }
 
@@ -145,10 +146,28 @@ impl<E: BatchModel + 'static> Repository<E> {
         }
     }
 
-    /// Reads the entities that fulfil a filter, in the order of the key, `limit` of them at the most.
-    pub fn list<'a>(&self, filter: Filter<E>, limit: impl Into<Option<u64>>) -> List<'a, E> {
-        let request = ListRequest { filter, limit: limit.into(), with_deleted: false, within: None };
-        List { backend: Arc::clone(&self.backend), request }
+    /// Reads the entities that fulfil a filter, in the order of the key if none is said: `.order_by(…)`,
+    /// `.limit(n)`, `.after(&last)`, `.page(n)`.
+    ///
+    /// ```no_run
+    /// # use batchkit::{BatchModel, Cursor};
+    /// # use batchkit_repo::Repository;
+    /// # #[derive(BatchModel)] #[batch(table = "products")]
+    /// # struct Product { #[batch(key)] id: i64, price: i64 }
+    /// # async fn run(repo: Repository<Product>) -> batchkit::Result<()> {
+    /// let f = Product::FIELDS;
+    /// let dearest = repo.list(f.price.gt(10)).order_by(f.price.desc()).limit(5).await?;
+    /// let page = repo.list(f.price.gt(10)).order_by(f.price.desc()).page(50).await?;
+    /// # let _ = (dearest, page.next);
+    /// # Ok(()) }
+    /// ```
+    pub fn list<'a>(&self, filter: Filter<E>) -> List<'a, E> {
+        List { backend: Arc::clone(&self.backend), request: ListRequest::new(filter) }
+    }
+
+    /// Reads the entities that fulfil a filter one after the other, and holds few of them.
+    pub fn stream<'a>(&self, filter: Filter<E>) -> Entities<'a, E> {
+        Entities::new(Arc::clone(&self.backend), ListRequest::new(filter))
     }
 
     /// How many entities fulfil a filter.
@@ -159,8 +178,7 @@ impl<E: BatchModel + 'static> Repository<E> {
 
     /// Whether an entity fulfils a filter; looks no further than the first.
     pub fn exists<'a>(&self, filter: Filter<E>) -> Exists<'a, E> {
-        let request = CountRequest { filter, limit: Some(1), with_deleted: false, within: None };
-        Exists(Count { backend: Arc::clone(&self.backend), request })
+        Exists(self.count(filter))
     }
 
     /// Reads one entity by key.
@@ -168,7 +186,7 @@ impl<E: BatchModel + 'static> Repository<E> {
     where
         K: KeyFor<E::Key> + Send + 'a,
     {
-        let request = GetRequest { keys: Keys::primary([key]), with_deleted: false, within: None };
+        let request = GetRequest::new(Keys::primary([key]));
         GetOne(GetAligned { backend: Arc::clone(&self.backend), request })
     }
 

@@ -54,6 +54,10 @@
 //!
 //! A verb adds its SQL and its answer, nothing else. [`Call`] is the builder that each of them returns.
 //!
+//! Plain reads take no rows, so they need no chunks: [`List`] (all rows of a [`Filter`] in an [`Order`], a [`Page`] of
+//! them, or a [`RowStream`]), [`Count`] and [`Exists`]. Their text depends on the shape of the filter alone, and
+//! what is encoded and decoded is the same as for the verbs.
+//!
 //! # What is checked before anything is written
 //!
 //! The first use of a table asks the server about it, once ([`BatchOperations::describe`]), and a model that
@@ -97,6 +101,9 @@
 //! | the table changes between calls, or between the chunks of a call | caches are cleared, once, or an error that tells what is in | `faults::a_table_that_changes_between_calls`, `rivals::a_table_that_changes_between_the_chunks_of_a_call`, `rivals::a_table_that_is_made_anew_between_the_chunks_of_a_call`, `rivals::an_enum_that_is_made_anew_is_noticed_once` |
 //! | a trigger, a rule or row security drops a row, or a trigger changes its key | told as skipped, missing or turned away, never as written; an error where a row would be lost | `rivals::rows_that_the_server_leaves_out_are_told_so`, `tables::a_key_that_only_a_trigger_knows`, `tables::a_row_that_finds_no_input_is_an_error_and_not_written` |
 //! | a rival changes a row after it was read, or while the call waits for it | with a `version` it is not overwritten, and told: [`ErrorKind::Stale`] | `versions::a_rival_that_is_not_committed_yet_is_waited_for_and_then_seen`, `versions::of_rivals_with_one_version_exactly_one_wins_each_row` |
+//! | the backend is killed, or the connection cut at any message, in the middle of a stream | an error behind rows that are right; never an early end | `streams::a_killed_backend_ends_the_stream_with_an_error`, `streams::a_cut_stream_is_never_silently_short` |
+//! | a stream is dropped at any poll, or while the server works | the work ends on the server, a clean pool | `streams::a_stream_dropped_anywhere_leaves_nothing_behind`, `streams::a_stream_dropped_while_the_server_works_ends_the_work` |
+//! | a slow reader of a stream | the server waits; two fetches are held | `streams::a_slow_reader_holds_the_server_back` |
 //! | a deferred constraint | its rows are found before COMMIT | `rejects::every_way_turns_the_same_rows_away` |
 //!
 //! # Input
@@ -142,6 +149,7 @@ mod metrics;
 pub mod model;
 mod observe;
 mod operation;
+mod order;
 mod plan;
 mod reject;
 mod relation;
@@ -158,14 +166,18 @@ pub use books::Tracker;
 pub use catalog::{CheckConstraint, ForeignKey, Identity, RelationKind, Rights, Table, TableColumn, TableKey, Trigger};
 pub use config::{BatchConfig, BatchSize, DuplicatePolicy, ExecutionStrategy, OnRowError, Transport};
 pub use error::{Error, ErrorKind, Result};
-pub use filter::Filter;
+pub use filter::{
+    Comparison, Expression, Filter, FilterValue, FilterValues, NamedField, Operand, OrderedColumn, RawSql, TextColumn,
+};
 pub use metrics::{BatchMetrics, Metrics};
 pub use model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, Related, RelationPaths, Relations, WriteRow};
 pub use observe::ErrorContext;
 pub use operation::{
-    Aligned, Answer, BatchOperations, BatchOperationsBuilder, Call, CountVerb, Delete, Explanation, Get, Insert, Plain,
-    PostProcess, PreProcess, Reported, Returning, Update, Upsert, Upserted, WithRelations, WithReport,
+    Aligned, Answer, BatchOperations, BatchOperationsBuilder, Call, Count, CountVerb, Delete, Exists, Explanation, Get,
+    Insert, List, Page, Plain, PostProcess, PreProcess, Reported, Returning, RowChunks, RowStream, Update, Upsert,
+    Upserted, WithRelations, WithReport,
 };
+pub use order::{Cursor, Order, OrderBy, OrderColumn, Position};
 pub use reject::{Reject, RejectKey};
 pub use report::{Counts, Outcome, PostFailure, Report};
 pub use retry::Answer as ErrorAnswer;

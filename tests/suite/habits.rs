@@ -74,12 +74,12 @@ async fn deleted_rows_are_marked_and_no_longer_seen() {
         assert_eq!(with.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false, true], "{name}");
         assert_eq!(notes.batch_get(1_i64..21).count().await.unwrap(), 12, "{name}");
         assert_eq!(notes.batch_get_by(Note::KEYS.name, ["name 1", "name 9"]).await.unwrap(), all[8..9], "{name}");
-        assert_eq!(notes.list(Filter::all(), None, None).await.unwrap(), all[8..], "{name}");
-        assert_eq!(notes.list(f.id.ge(2) & f.id.le(10), Some(1), None).await.unwrap(), all[8..9], "{name}");
-        assert_eq!(notes.count(f.id.ge(2) & f.id.le(10), None, None).await.unwrap(), 2, "{name}");
+        assert_eq!(notes.list(Filter::all()).await.unwrap(), all[8..], "{name}");
+        assert_eq!(notes.list(f.id.ge(2) & f.id.le(10)).limit(1).await.unwrap(), all[8..9], "{name}");
+        assert_eq!(notes.count(f.id.ge(2) & f.id.le(10)).await.unwrap(), 2, "{name}");
         let sees_all = notes.with_deleted();
-        assert_eq!(sees_all.list(f.id.le(10), None, None).await.unwrap().len(), 10, "{name}");
-        assert_eq!(sees_all.count(f.deleted_at.is_not_null(), None, None).await.unwrap(), 8, "{name}");
+        assert_eq!(sees_all.list(f.id.le(10)).await.unwrap().len(), 10, "{name}");
+        assert_eq!(sees_all.count(f.deleted_at.is_not_null()).await.unwrap(), 8, "{name}");
         assert_eq!(sees_all.batch_get(1_i64..21).count().await.unwrap(), 20, "{name}");
         // Updates do not find them, unless they are about the mark.
         let renamed: Vec<Note> = all.iter().map(|note| Note { text: "new".to_owned(), ..note.clone() }).collect();
@@ -432,8 +432,8 @@ async fn repositories_keep_the_habits_with_batch_operations_and_without() {
         assert_eq!(orders.batch_get([1_i64, 5]).with_deleted().await.unwrap().len(), 2, "{on}");
         let slots = orders.batch_get([1_i64, 5]).aligned().await.unwrap();
         assert_eq!(slots.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true], "{on}");
-        assert_eq!(orders.list(Filter::all(), None).await.unwrap().len(), 7, "{on}");
-        assert_eq!(orders.list(Filter::all(), None).with_deleted().await.unwrap().len(), 10, "{on}");
+        assert_eq!(orders.list(Filter::all()).await.unwrap().len(), 7, "{on}");
+        assert_eq!(orders.list(Filter::all()).with_deleted().await.unwrap().len(), 10, "{on}");
         assert_eq!(orders.count(f.id.le(4)).await.unwrap(), 1, "{on}");
         assert_eq!(orders.count(f.id.le(4)).with_deleted().await.unwrap(), 4, "{on}");
         assert!(!orders.exists(f.id.eq(1)).await.unwrap() && orders.exists(f.id.eq(5)).await.unwrap(), "{on}");

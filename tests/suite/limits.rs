@@ -50,8 +50,8 @@ impl Read {
     async fn run(self, operations: &BatchOperations<Stock>) -> batchkit::Result<()> {
         match self {
             Read::Get => operations.batch_get(0..5).await.map(drop),
-            Read::List => operations.list(Filter::all(), None, None).await.map(drop),
-            Read::Count => operations.count(Filter::all(), None, None).await.map(drop),
+            Read::List => operations.list(Filter::all()).await.map(drop),
+            Read::Count => operations.count(Filter::all()).await.map(drop),
             Read::Describe => operations.check_schema().await,
         }
     }
@@ -86,7 +86,7 @@ async fn the_lock_timeout_of_the_settings_holds() {
         assert_eq!(error.sqlstate().unwrap().code(), "55P03", "{read:?}: {error}");
     }
     drop(lock);
-    until("the lock", async || known[0].count(Filter::all(), None, None).await.ok()).await;
+    until("the lock", async || known[0].count(Filter::all()).await.ok()).await;
     is_clean(&pool).await;
 }
 
@@ -414,7 +414,7 @@ async fn a_storm_of_timeouts_disturbs_no_bystander() {
                 0 | 1 => operations.batch_insert(&rows).report().await,
                 2 => operations.batch_upsert(&rows).report().await,
                 3 => operations.batch_get(rows.iter().map(|row| row.id)).report().await,
-                _ => operations.list(Filter::all(), None, None).await.map(|_| batchkit::Report::default()),
+                _ => operations.list(Filter::all()).await.map(|_| batchkit::Report::default()),
             };
             (number, rows, result)
         })

@@ -42,7 +42,7 @@ macro_rules! names {
                 assert_eq!(operations.batch_update(one).transport(transport).returning().await.unwrap(), one, "{transport:?}");
                 assert_eq!(operations.batch_get([1]).transport(transport).await.unwrap(), one, "{transport:?}");
                 let filter = Filter::all() & Named::FIELDS.key.eq(1);
-                assert_eq!(operations.list(filter, None, None).await.unwrap(), one, "{transport:?}");
+                assert_eq!(operations.list(filter).await.unwrap(), one, "{transport:?}");
                 assert_eq!(operations.batch_delete([1]).transport(transport).await.unwrap(), 1, "{transport:?}");
             }
         }

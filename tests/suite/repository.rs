@@ -86,14 +86,14 @@ async fn add_and_get(repo: &Repository<Product>) {
 
 async fn update(repo: &Repository<Product>) {
     let f = Product::FIELDS;
-    let mut products = repo.list(Filter::all(), None).await.unwrap();
+    let mut products = repo.list(Filter::all()).await.unwrap();
     for product in &mut products {
         product.price += 100;
         product.tags.push("changed".to_owned());
     }
     // Price only.
     assert_eq!(repo.batch_update(&products).fields(f.price).await.unwrap(), 10);
-    let stored = repo.list(Filter::all(), None).await.unwrap();
+    let stored = repo.list(Filter::all()).await.unwrap();
     assert!(stored.iter().zip(&products).all(|(is, wanted)| is.price == wanted.price && is.tags.len() == 2));
     assert!(stored.iter().all(|product| product.updated_at.timestamp() > 1_000_000_000), "on_update has set it");
     // Everything; then nothing is left to change.
@@ -119,7 +119,7 @@ async fn upsert_and_remove(repo: &Repository<Product>) {
     assert_eq!(upserted, Upserted { inserted: 5, updated: 5, unchanged: 0 });
     let again = repo.batch_upsert(&rows).on(Product::FIELDS.sku).if_changed().await.unwrap();
     assert_eq!(again, Upserted { inserted: 0, updated: 0, unchanged: 10 });
-    let all = repo.list(Filter::all(), None).await.unwrap();
+    let all = repo.list(Filter::all()).await.unwrap();
     let new_ones: Vec<i64> = all[10..].iter().map(|product| product.id).collect();
     assert_eq!(repo.batch_remove(new_ones.iter().copied().chain([12_345])).await.unwrap(), 5);
 }
@@ -130,14 +130,14 @@ async fn conditions(repo: &Repository<Product>) {
     let changed = f.updated_at.gt(DateTime::UNIX_EPOCH + chrono::Duration::days(11_000));
     assert_eq!(repo.count(Filter::all()).await.unwrap(), 10);
     assert_eq!(repo.count(changed).await.unwrap(), 10);
-    assert_eq!(skus(repo.list(f.price.eq(1), 2).await.unwrap()), ["sku 5", "sku 6"]);
-    assert_eq!(skus(repo.list(f.sku.is_in(["sku 3", "sku 1", "x"]), None).await.unwrap()), ["sku 1", "sku 3"]);
-    assert_eq!(skus(repo.list(f.note.is_not_null(), None).await.unwrap()), ["sku 0"]);
-    assert_eq!(skus(repo.list(f.note.is_null() & f.id.le(2), None).await.unwrap()), ["sku 1"]);
-    assert_eq!(skus(repo.list(f.id.gt(2) & f.id.lt(4), None).await.unwrap()), ["sku 2"]);
-    assert_eq!(skus(repo.list(f.sku.ne("sku 9") & f.id.ge(9), None).await.unwrap()), ["sku 8"]);
-    assert_eq!(repo.list(f.sku.is_in(Vec::<String>::new()), None).await.unwrap(), []);
-    assert_eq!(repo.list(Filter::all(), 0).await.unwrap(), []);
+    assert_eq!(skus(repo.list(f.price.eq(1)).limit(2).await.unwrap()), ["sku 5", "sku 6"]);
+    assert_eq!(skus(repo.list(f.sku.is_in(["sku 3", "sku 1", "x"])).await.unwrap()), ["sku 1", "sku 3"]);
+    assert_eq!(skus(repo.list(f.note.is_not_null()).await.unwrap()), ["sku 0"]);
+    assert_eq!(skus(repo.list(f.note.is_null() & f.id.le(2)).await.unwrap()), ["sku 1"]);
+    assert_eq!(skus(repo.list(f.id.gt(2) & f.id.lt(4)).await.unwrap()), ["sku 2"]);
+    assert_eq!(skus(repo.list(f.sku.ne("sku 9") & f.id.ge(9)).await.unwrap()), ["sku 8"]);
+    assert_eq!(repo.list(f.sku.is_in(Vec::<String>::new())).await.unwrap(), []);
+    assert_eq!(repo.list(Filter::all()).limit(0).await.unwrap(), []);
     assert!(repo.exists(f.sku.eq("sku 1")).await.unwrap());
     assert!(!repo.exists(f.sku.eq("'; DROP TABLE products; --")).await.unwrap());
 }
@@ -175,7 +175,7 @@ async fn transaction(repo: &Repository<Product>, db: &Db) {
     assert_eq!(repo.batch_update(&added).within(&mut transaction).await.unwrap(), 5);
     assert_eq!(repo.batch_remove(&ids[..1]).within(&mut transaction).await.unwrap(), 1);
     assert_eq!(repo.count(Filter::all()).within(&mut transaction).await.unwrap(), before + 4);
-    assert_eq!(repo.list(Product::FIELDS.price.ge(200), None).within(&mut transaction).await.unwrap().len(), 4);
+    assert_eq!(repo.list(Product::FIELDS.price.ge(200)).within(&mut transaction).await.unwrap().len(), 4);
     assert_eq!(repo.count(Filter::all()).await.unwrap(), before);
     transaction.rollback().await.unwrap();
     assert_eq!(repo.count(Filter::all()).await.unwrap(), before);

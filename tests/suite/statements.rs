@@ -1,6 +1,6 @@
 //! The statements, read without a server: snapshots of what each verb says.
 
-use batchkit::{BatchModel, BatchOperations, BatchPatch, ErrorKind, Transport};
+use batchkit::{BatchModel, BatchOperations, BatchPatch, ErrorKind, Filter, RawSql, Transport};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Manager, Pool};
 
@@ -92,6 +92,38 @@ fn deletes_and_gets() {
         ops.batch_get(IDS).sql(),
         ops.batch_get_by(k.sku, ["a"]).count().sql(),
         ops.batch_get_by(k.place, [(1, 2i16)]).transport(Transport::Copy).report().sql(),
+    ];
+    insta::assert_snapshot!(joined(texts));
+}
+
+#[test]
+fn reads() {
+    let (ops, f) = (operations(), Product::FIELDS);
+    let place = Product {
+        id: 1,
+        sku: String::new(),
+        shelf: 2,
+        slot: 3,
+        tags: Vec::new(),
+        document: serde_json::Value::Null,
+        updated_at: DateTime::UNIX_EPOCH,
+        total: None,
+    };
+    let raw = RawSql::new("t.slot % ").bind(7).sql(" = 0");
+    let texts = [
+        ops.list(Filter::all()).sql(),
+        ops.list(f.shelf.eq(1) & (f.slot.gt(2) | !f.total.is_null()) & !Filter::raw(raw)).limit(10).offset(5).sql(),
+        ops.list(f.sku.is_in(["a", "b"]) | f.sku.not_in(["c"]) | f.sku.contains("%")).sql(),
+        ops.list(!(f.shelf.eq(1) & f.document.is_not_null()))
+            .order_by((f.shelf.desc(), f.slot.desc()))
+            .after(&place)
+            .sql(),
+        ops.list(Filter::all()).order_by((f.shelf, f.slot.desc(), f.id)).after(&place).limit(3).sql(),
+        ops.list(f.shelf.eq(1)).order_by("total desc nulls last").after(&place).sql(),
+        ops.list(Filter::none()).order_by(f.total.asc().nulls_first()).before(&place).limit(3).sql(),
+        ops.count(f.shelf.between(1, 2)).sql(),
+        ops.count(Filter::all()).limit(100).sql(),
+        ops.exists(f.updated_at.lt(DateTime::UNIX_EPOCH)).sql(),
     ];
     insta::assert_snapshot!(joined(texts));
 }

@@ -65,7 +65,7 @@ fn stale_ones(report: &Report) -> Vec<usize> {
 }
 
 async fn stored(db: &Db) -> BTreeMap<i32, Doc> {
-    let docs = BatchOperations::<Doc>::new(db.pool.clone()).list(Filter::all(), None, None).await.unwrap();
+    let docs = BatchOperations::<Doc>::new(db.pool.clone()).list(Filter::all()).await.unwrap();
     docs.into_iter().map(|doc| (doc.id, doc)).collect()
 }
 

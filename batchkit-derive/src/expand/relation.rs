@@ -179,7 +179,7 @@ impl One<'_> {
             constants.extend(quote_spanned! {at=>
                 const #constant: usize = <#target as #here::BatchModel>::FIELDS.#field.position();
             });
-            quote!(#private::OrderBy { column: #constant, descending: #descending })
+            quote!(#private::RelationOrder { column: #constant, descending: #descending })
         });
         let order: Vec<_> = order.collect();
         let relationship = match relation.relationship {

@@ -25,6 +25,8 @@ mod value;
 
 pub use column::{Column, ColumnKind, ColumnRole, Encoding};
 pub use convert::{As, Convert, Json};
+pub(crate) use convert::{InOption, Itself};
+pub(crate) use field::positions;
 pub use field::{Field, FieldNames, Fields};
 #[doc(hidden)]
 pub use graph::{Child, GraphRows, graph_rows};
@@ -35,7 +37,7 @@ pub use key::{KeyFor, KeyPart, NoKey, Unique, UniqueKey};
 #[doc(hidden)]
 pub use patch::{PatchValue, ascending, check_patch, position};
 pub use related::{Related, RelatedValue, RelationField, ToMany, ToOne};
-pub use relation::{Association, OrderBy, Relation, RelationPaths, Relations, Relationship, Through};
+pub use relation::{Association, Relation, RelationOrder, RelationPaths, Relations, Relationship, Through};
 #[doc(hidden)]
 pub use relation::{
     FieldTypes, NamesKey, NamesKeys, check_fields, check_names, key_columns, model_of, named_position, naming_position,

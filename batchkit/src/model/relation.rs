@@ -40,7 +40,7 @@ pub struct Association {
     /// The table between the two.
     pub through: Option<Through>,
     /// The order of the related rows.
-    pub order: &'static [OrderBy],
+    pub order: &'static [RelationOrder],
 }
 
 /// The table between two models that are related many to many.
@@ -56,7 +56,7 @@ pub struct Through {
 
 /// A column to order related rows by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OrderBy {
+pub struct RelationOrder {
     /// The column's position in the related model.
     pub column: usize,
     /// Whether larger values come first.

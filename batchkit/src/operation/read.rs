@@ -1,87 +1,174 @@
-//! Plain reads by conditions: `list`, `count` and `exists`.
+//! What the plain reads have in common: their statement and its values are worked out for the table as the server
+//! describes it, and asked for as often as the connection needs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use postgres_types::ToSql;
+use postgres_types::Type;
+use tokio::sync::watch;
 
-use super::answer::{decode, read_types};
+use super::answer::read_types;
+use super::arguments::{declared_types, encode};
 use super::engine::Engine;
 use crate::catalog::Table;
-use crate::error::{Error, ErrorKind, Result};
-use crate::filter::{Condition, Filter};
-use crate::model::{BatchModel, Model, ReadRow};
-use crate::retry;
-use crate::session::{Session, Within};
-use crate::sql::{self, TableSql};
-use crate::wire::EncodedRows;
+use crate::config::BatchConfig;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::observe::ErrorObserver;
+use crate::retry::{Policy, Retries};
+use crate::session::{Question, Session, Values, Within};
+use crate::sql::{Arguments, TableSql};
+use crate::wire::{ColumnType, EncodedRows};
 
-/// The rows that fulfil the filter, in the order of the key.
-pub(super) async fn list<M: ReadRow>(
-    engine: &Engine,
-    within: Option<Within<'_>>,
-    filter: Filter<M>,
-    limit: Option<u64>,
-) -> Result<Vec<M>> {
-    let order = M::MODEL.key.map_or(&[][..], |key| key.columns);
-    let text = |table: &TableSql, conditions: &[Condition]| {
-        sql::select(table, conditions, order, limit.is_some(), engine.with_deleted)
-    };
-    let (rows, table) = query(engine, within, M::MODEL, &filter.conditions, limit, text).await?;
-    let types = read_types(M::MODEL, &table);
-    (0..rows.len()).map(|row| decode(rows.fields(row), &types)).collect()
+/// The rows of an answer, still encoded, and the types of the model's columns.
+pub(super) type Fetched = (EncodedRows, Arc<[ColumnType]>);
+
+/// A read of one statement: what it says, for the table as it is.
+pub(super) trait Statement: Sync {
+    /// The text, and the values of its parameters. `columns` are the types of the model's columns.
+    fn with<T>(
+        &self,
+        table: &TableSql,
+        columns: &[ColumnType],
+        then: impl FnOnce(&str, &Arguments<'_>) -> Result<T>,
+    ) -> Result<T>;
 }
 
-/// How many rows fulfil the filter, counting no further than `limit`.
-pub(super) async fn count<M: BatchModel>(
-    engine: &Engine,
-    within: Option<Within<'_>>,
-    filter: Filter<M>,
-    limit: Option<u64>,
-) -> Result<u64> {
-    let text = |table: &TableSql, conditions: &[Condition]| {
-        sql::count(table, conditions, limit.is_some(), engine.with_deleted)
-    };
-    let (rows, _) = query(engine, within, M::MODEL, &filter.conditions, limit, text).await?;
-    let cell = if rows.is_empty() { None } else { rows.row(0).next().flatten() };
-    let count = cell.and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes);
-    count
-        .and_then(|count| u64::try_from(count).ok())
-        .ok_or_else(|| Error::new(ErrorKind::Accounting, "the count is missing").in_table(M::MODEL.display_name()))
+/// A statement for a table that is known, and the types of the table's columns.
+pub(super) struct Prepared {
+    pub(super) sql: String,
+    /// The types of its parameters, as far as they are known.
+    pub(super) types: Vec<Type>,
+    /// The types of the model's columns.
+    pub(super) columns: Arc<[ColumnType]>,
+    table: TableSql,
 }
 
-/// Runs the statement within the time that the settings allow; inside of a caller's transaction its own hold.
-async fn query(
-    engine: &Engine,
-    within: Option<Within<'_>>,
-    model: &'static Model,
-    conditions: &[Condition],
-    limit: Option<u64>,
-    text: impl Fn(&TableSql, &[Condition]) -> String,
-) -> Result<(EncodedRows, Arc<Table>)> {
-    let deadline = if within.is_some() { None } else { engine.deadline() };
-    let asked = ask(engine, within, model, conditions, limit, text);
-    retry::within(deadline, asked).await.map_err(|error| error.in_table(model.display_name()))
+impl Prepared {
+    pub(super) fn new(model: &Model, table: &Table, statement: &impl Statement) -> Result<Self> {
+        let columns = read_types(model, table);
+        let table = TableSql::known(model, table);
+        let (sql, types) = statement
+            .with(&table, &columns, |sql, arguments| Ok((sql.to_owned(), declared_types(arguments, &columns)?)))?;
+        Ok(Prepared { sql, types, columns, table })
+    }
+
+    /// The values, once the server has told the parameters' types.
+    pub(super) fn encode(&self, statement: &impl Statement, parameters: &[Type]) -> Result<Values> {
+        statement.with(&self.table, &self.columns, |_, arguments| encode(arguments, &self.columns, parameters))
+    }
 }
 
-async fn ask(
+/// How a read of these settings is repeated, and when it has to be over.
+pub(super) fn policy(config: &BatchConfig, timeout: Option<Duration>) -> Policy {
+    // A read has no chunks that could outlive its call.
+    let call = watch::Sender::new(()).subscribe();
+    Policy::new(&BatchConfig { timeout, ..config.clone() }, call, ErrorObserver::default())
+}
+
+/// What to do about errors of a read: it writes nothing, so it may be asked again without a thought.
+pub(super) struct Again<'p> {
+    retries: Retries<'p>,
+    forgotten: bool,
+}
+
+impl<'p> Again<'p> {
+    pub(super) fn new(policy: &'p Policy) -> Self {
+        Again { retries: Retries::new(policy), forgotten: false }
+    }
+
+    /// Waits until the read may be asked again.
+    ///
+    /// # Errors
+    /// The error itself, where that would not help.
+    pub(super) async fn after(&mut self, engine: &Engine, error: Error) -> Result<()> {
+        if error.tells_of_a_changed_table() {
+            engine.forget();
+            if !std::mem::replace(&mut self.forgotten, true) {
+                return Ok(());
+            }
+        }
+        self.retries.pause_after(error).await
+    }
+}
+
+/// Asks the statement: all rows of its answer, and the types of the model's columns. `timeout` is the call's own. In
+/// the caller's transaction it is asked once, and of these operations' settings none holds.
+pub(super) async fn query(
     engine: &Engine,
     mut within: Option<Within<'_>>,
+    timeout: Option<Duration>,
     model: &'static Model,
-    conditions: &[Condition],
-    limit: Option<u64>,
-    text: impl Fn(&TableSql, &[Condition]) -> String,
-) -> Result<(EncodedRows, Arc<Table>)> {
+    statement: &impl Statement,
+) -> Result<Fetched> {
+    let policy = policy(&engine.config, timeout.or(engine.config.timeout.filter(|_| within.is_none())));
+    let mut again = Again::new(&policy);
+    loop {
+        let lent = within.as_mut().map(Within::lend);
+        let error = match policy.within_deadline(query_once(engine, lent, &policy, model, statement)).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error.in_table(model.display_name()),
+        };
+        // A statement that failed has failed the caller's transaction.
+        if within.is_some() {
+            return Err(error);
+        }
+        again.after(engine, error).await?;
+    }
+}
+
+async fn query_once(
+    engine: &Engine,
+    mut within: Option<Within<'_>>,
+    policy: &Policy,
+    model: &'static Model,
+    statement: &impl Statement,
+) -> Result<Fetched> {
     let table = engine.table(model, within.as_mut().map(Within::lend)).await?;
-    let sql = text(&TableSql::known(model, &table), conditions);
-    let limit = limit.map(|rows| i64::try_from(rows).unwrap_or(i64::MAX));
-    let values = conditions.iter().filter_map(|condition| condition.value.as_deref());
-    let parameters: Vec<&(dyn ToSql + Sync)> = values
-        .map(|value| value as &(dyn ToSql + Sync))
-        .chain(limit.as_ref().map(|limit| limit as &(dyn ToSql + Sync)))
-        .collect();
+    let prepared = Prepared::new(model, &table, statement)?;
+    let encode = |parameters: &[Type]| prepared.encode(statement, parameters);
     let mut session = Session::open(&engine.pool, within).await?;
-    session.begin(&engine.config.database.opening(), false).await?;
-    let answer = session.run(&sql, &parameters).await;
-    session.rollback().await;
-    Ok((answer?.0, table))
+    session.begin(&policy.opening, false).await?;
+    match session.ask(&Question { sql: &prepared.sql, types: &prepared.types, encode: &encode }).await {
+        Ok(rows) => {
+            // Under SERIALIZABLE, what was read holds only if this goes through.
+            session.commit().await?;
+            Ok((rows, prepared.columns))
+        }
+        Err(error) => {
+            session.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+/// The text of a statement, without a server.
+pub(super) fn sql(model: &'static Model, statement: &impl Statement) -> Result<String> {
+    statement.with(&TableSql::declared(model)?, &[], |sql, _| Ok(sql.to_owned()))
+}
+
+/// Asks the server how it would run the statement.
+pub(super) async fn explain(
+    engine: &Engine,
+    within: Option<Within<'_>>,
+    timeout: Option<Duration>,
+    model: &'static Model,
+    statement: &impl Statement,
+) -> Result<String> {
+    let (lines, _) = query(engine, within, timeout, model, &Explain(statement)).await?;
+    let line = |row| lines.row(row).next().flatten().map(String::from_utf8_lossy).unwrap_or_default();
+    Ok((0..lines.len()).map(line).collect::<Vec<_>>().join("\n"))
+}
+
+struct Explain<'s, S>(&'s S);
+
+impl<S: Statement> Statement for Explain<'_, S> {
+    fn with<T>(
+        &self,
+        table: &TableSql,
+        columns: &[ColumnType],
+        then: impl FnOnce(&str, &Arguments<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.0.with(table, columns, |sql, arguments| then(&format!("EXPLAIN {sql}"), arguments))
+    }
 }

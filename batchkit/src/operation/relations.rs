@@ -17,7 +17,7 @@ use super::get::Get;
 use crate::catalog::Table;
 use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Model, OrderBy, ReadRow, RelationPaths, Relations, Relationship};
+use crate::model::{Model, ReadRow, RelationOrder, RelationPaths, Relations, Relationship};
 use crate::observe::ErrorObserver;
 use crate::relation::{Answers, Question, Relate, Tree, load};
 use crate::retry::{Policy, Retries};
@@ -177,12 +177,12 @@ impl Server<'_, '_> {
             None => None,
         };
         // Rows of one key come in one order, also where none is declared.
-        let by_key: Vec<OrderBy>;
+        let by_key: Vec<RelationOrder>;
         let is_many = matches!(association.relationship, Relationship::HasMany | Relationship::ManyToMany);
         let order = match association.order {
             [] if is_many => {
                 let key = target_model.key.map_or(&[][..], |key| key.columns);
-                by_key = key.iter().map(|&column| OrderBy { column, descending: false }).collect();
+                by_key = key.iter().map(|&column| RelationOrder { column, descending: false }).collect();
                 &by_key[..]
             }
             order => order,

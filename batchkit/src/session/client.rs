@@ -69,7 +69,7 @@ pub(crate) enum Session<'a> {
 /// A connection from the pool. Dropped with its transaction open, it is discarded.
 pub(crate) struct Pooled {
     client: Option<Object>,
-    vouched_for: bool,
+    pub(super) vouched_for: bool,
     pool: Pool,
     /// Who reads for us, and the runtime on which its end is asked for, should nobody wait for its answer any
     /// longer. (What became of one that writes is looked up by whoever repeats the work.)
@@ -88,8 +88,55 @@ impl Drop for Pooled {
 }
 
 impl Pooled {
+    pub(super) async fn get(pool: &Pool) -> Result<Box<Self>> {
+        let client = Some(pool.get().await?);
+        Ok(Box::new(Pooled { client, vouched_for: true, pool: pool.clone(), reader: OnceLock::new() }))
+    }
+
     pub(super) fn client(&self) -> Result<&Object> {
-        self.client.as_ref().ok_or_else(|| Error::new(ErrorKind::Connection, "the connection was given back"))
+        self.client.as_ref().ok_or_else(given_back)
+    }
+
+    /// The connection, and the place where it is told who reads.
+    pub(super) fn parts(&mut self) -> Result<(&mut Object, &OnceLock<(Backend, Handle)>)> {
+        Ok((self.client.as_mut().ok_or_else(given_back)?, &self.reader))
+    }
+
+    /// Opens a transaction: see [`Session::begin`].
+    pub(super) async fn begin(&mut self, opening: &Opening, writes: bool) -> Result<Option<Identity>> {
+        self.vouched_for = false;
+        let client = self.client()?;
+        let statement = client.prepare_cached(&settle(writes)).await?;
+        // Polled together, the two leave in one flush.
+        let settings: [&(dyn ToSql + Sync); 2] = [&opening.names, &opening.values];
+        let (opened, answer) = tokio::join!(client.batch_execute(opening.begin), client.query(&statement, &settings));
+        opened?;
+        let answer = encoded(&answer?)?;
+        if !writes {
+            remember(&self.reader, &answer);
+            return Ok(None);
+        }
+        let unknown = || Error::new(ErrorKind::Connection, "the server did not tell the transaction's id");
+        Identity::read(&answer).ok_or_else(unknown).map(Some)
+    }
+
+    /// Ends the transaction; nothing was written.
+    pub(super) async fn rollback(&mut self) {
+        if let Ok(client) = self.client() {
+            self.vouched_for = client.batch_execute("ROLLBACK").await.is_ok();
+        }
+    }
+}
+
+fn given_back() -> Error {
+    Error::new(ErrorKind::Connection, "the connection was given back")
+}
+
+/// Keeps what `answer`, that of [`settle`], tells of who reads.
+pub(super) fn remember(reader: &OnceLock<(Backend, Handle)>, answer: &EncodedRows) {
+    if let Some(known) = Backend::read(answer).zip(Handle::try_current().ok()) {
+        // A connection has one backend.
+        let _ = reader.set(known);
     }
 }
 
@@ -97,11 +144,7 @@ impl<'a> Session<'a> {
     /// A connection from the pool, or a savepoint in the caller's transaction.
     pub(crate) async fn open(pool: &Pool, within: Option<Within<'a>>) -> Result<Session<'a>> {
         match within {
-            None => {
-                let client = Some(pool.get().await?);
-                let pool = pool.clone();
-                Ok(Session::Pooled(Box::new(Pooled { client, vouched_for: true, pool, reader: OnceLock::new() })))
-            }
+            None => Ok(Session::Pooled(Pooled::get(pool).await?)),
             Some(Within(caller)) => Ok(Session::Caller(caller.savepoint().await?)),
         }
     }
@@ -109,28 +152,10 @@ impl<'a> Session<'a> {
     /// Opens the transaction. One that `writes` tells what it can be found by, should its connection break; one
     /// that only reads is ended on the server, too, when this session is dropped half-way.
     pub(crate) async fn begin(&mut self, opening: &Opening, writes: bool) -> Result<Option<Identity>> {
-        let Session::Pooled(pooled) = self else { return Ok(None) };
-        pooled.vouched_for = false;
-        let client = pooled.client()?;
-        let statement = client.prepare_cached(&settle(writes)).await?;
-        // Polled together, the two leave in one flush.
-        let settings: [&(dyn ToSql + Sync); 2] = [&opening.names, &opening.values];
-        let (opened, answer) = tokio::join!(client.batch_execute(opening.begin), client.query(&statement, &settings));
-        opened?;
-        let mut rows = RowsBuilder::default();
-        for row in &answer? {
-            push(&mut rows, row)?;
+        match self {
+            Session::Pooled(pooled) => pooled.begin(opening, writes).await,
+            Session::Caller(_) => Ok(None),
         }
-        let answer = rows.finish();
-        if !writes {
-            if let Some(reader) = Backend::read(&answer).zip(Handle::try_current().ok()) {
-                // A session reads in one transaction.
-                let _ = pooled.reader.set(reader);
-            }
-            return Ok(None);
-        }
-        let unknown = || Error::new(ErrorKind::Connection, "the server did not tell the transaction's id");
-        Identity::read(&answer).ok_or_else(unknown).map(Some)
     }
 
     /// Ends the transaction; what was written is in. After an error without a plain answer of the server
@@ -154,11 +179,7 @@ impl<'a> Session<'a> {
                 // An error here shows again at the caller's next statement.
                 let _ = savepoint.rollback().await;
             }
-            Session::Pooled(mut pooled) => {
-                if let Ok(client) = pooled.client() {
-                    pooled.vouched_for = client.batch_execute("ROLLBACK").await.is_ok();
-                }
-            }
+            Session::Pooled(mut pooled) => pooled.rollback().await,
         }
     }
 
@@ -223,6 +244,23 @@ impl<'a> Session<'a> {
         .await;
         self.vouch(vouched_for);
         answer
+    }
+
+    /// Runs a statement whose values are encoded once the server has told their types.
+    pub(crate) async fn ask(&mut self, question: &Question<'_>) -> Result<EncodedRows> {
+        let vouched_for = self.vouch(false);
+        let answer = async {
+            let statement = match &*self {
+                Session::Pooled(pooled) => question.prepare(pooled.client()?).await?,
+                Session::Caller(savepoint) => savepoint.prepare_typed(question.sql, question.types).await?,
+            };
+            let values = (question.encode)(statement.params())?;
+            let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+            read(self.query(&statement, &values).await?).await
+        }
+        .await;
+        self.vouch(vouched_for);
+        Ok(answer?.0)
     }
 
     /// Sets whether a pooled connection may go back to the pool as it is; answers what was set before.
@@ -309,6 +347,13 @@ pub(super) fn push(rows: &mut RowsBuilder, row: &Row) -> Result<()> {
     Ok(())
 }
 
+/// The same rows in one buffer.
+pub(super) fn encoded(rows: &[Row]) -> Result<EncodedRows> {
+    let mut buffer = RowsBuilder::default();
+    rows.iter().try_for_each(|row| push(&mut buffer, row))?;
+    Ok(buffer.finish())
+}
+
 /// A field's bytes as the server sent them.
 struct Raw<'a>(Option<&'a [u8]>);
 
@@ -325,6 +370,26 @@ impl<'a> FromSql<'a> for Raw<'a> {
         true
     }
 }
+
+/// A statement that reads, and how its values are encoded once the server has told their types.
+pub(crate) struct Question<'a> {
+    /// The statement.
+    pub(crate) sql: &'a str,
+    /// The types of its parameters, as far as they are known; `UNKNOWN` is what the server infers.
+    pub(crate) types: &'a [Type],
+    /// The values in the binary form of these types; `None` is NULL.
+    pub(crate) encode: &'a (dyn Fn(&[Type]) -> Result<Values> + Sync),
+}
+
+impl Question<'_> {
+    /// Its statement on this connection.
+    pub(super) async fn prepare(&self, client: &Object) -> Result<Statement> {
+        Ok(client.prepare_typed_cached(self.sql, self.types).await?)
+    }
+}
+
+/// The values of a statement's parameters; `None` is NULL.
+pub(crate) type Values = Vec<Option<Encoded>>;
 
 /// Bytes that are a parameter's binary form already.
 pub(crate) struct Encoded(pub(crate) Bytes);

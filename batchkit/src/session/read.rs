@@ -7,17 +7,15 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use futures_util::future::{join_all, join4};
-use futures_util::{StreamExt, pin_mut};
 use postgres_types::ToSql;
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 
-use super::client::{Encoded, Session, push};
-use super::fate::{Backend, settle};
+use super::client::{Encoded, Session, encoded, read, remember};
+use super::fate::settle;
 use crate::error::Result;
 use crate::settings::Opening;
-use crate::wire::{EncodedRows, RowsBuilder};
+use crate::wire::EncodedRows;
 
 /// One statement, and its parameters in binary form.
 #[derive(Debug)]
@@ -70,7 +68,7 @@ impl Session<'_> {
             statements.push(self.prepare(&read.sql).await?);
         }
         let answers = join_all(reads.iter().zip(&statements).map(|(read, statement)| self.rows(statement, read)));
-        pin_mut!(answers);
+        let mut answers = std::pin::pin!(answers);
         let first = std::future::poll_fn(|context| Poll::Ready(answers.as_mut().poll(context))).await;
         // Nobody listens any longer when the session is given up.
         let _ = tell.send(());
@@ -100,26 +98,14 @@ impl Session<'_> {
     async fn settle(&self, statement: Option<&Statement>, opening: &Opening) -> Result<()> {
         let (Session::Pooled(pooled), Some(statement)) = (self, statement) else { return Ok(()) };
         let settings: [&(dyn ToSql + Sync); 2] = [&opening.names, &opening.values];
-        let mut rows = RowsBuilder::default();
-        for row in &pooled.client()?.query(statement, &settings).await? {
-            push(&mut rows, row)?;
-        }
-        if let Some(reader) = Backend::read(&rows.finish()).zip(Handle::try_current().ok()) {
-            // A session reads once.
-            let _ = pooled.reader.set(reader);
-        }
+        let rows = pooled.client()?.query(statement, &settings).await?;
+        remember(&pooled.reader, &encoded(&rows)?);
         Ok(())
     }
 
-    async fn rows(&self, statement: &Statement, read: &Read) -> Result<EncodedRows> {
-        let parameters: Vec<Encoded> = read.parameters.iter().cloned().map(Encoded).collect();
+    async fn rows(&self, statement: &Statement, of: &Read) -> Result<EncodedRows> {
+        let parameters: Vec<Encoded> = of.parameters.iter().cloned().map(Encoded).collect();
         let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
-        let stream = self.query(statement, &parameters).await?;
-        pin_mut!(stream);
-        let mut rows = RowsBuilder::default();
-        while let Some(row) = stream.next().await {
-            push(&mut rows, &row?)?;
-        }
-        Ok(rows.finish())
+        Ok(read(self.query(statement, &parameters).await?).await?.0)
     }
 }

@@ -11,9 +11,11 @@
 
 mod delete;
 mod duplicates;
+mod filter;
 mod get;
 mod habits;
 mod insert;
+mod keyset;
 mod quote;
 mod related;
 mod select;
@@ -25,11 +27,12 @@ mod upsert;
 
 pub(crate) use delete::delete;
 pub(crate) use duplicates::duplicates;
+pub(crate) use filter::{Argument, ArgumentType, Arguments};
 pub(crate) use get::get;
 pub(crate) use insert::{Insert, OnConflict, copy_from, insert};
 pub(crate) use quote::table_name;
 pub(crate) use related::{Related, related};
-pub(crate) use select::{count, select};
+pub(crate) use select::{Select, count, exists, select};
 pub(crate) use source::{Source, columns_layout, lock, stage_copy, stage_create, stage_drop};
 pub(crate) use suspects::{Reference, Written, dangling, taken, unchecked};
 pub(crate) use table::TableSql;

@@ -4,7 +4,7 @@ use super::habits::and_live;
 use super::list;
 use super::source::Source;
 use super::table::TableSql;
-use crate::model::OrderBy;
+use crate::model::RelationOrder;
 
 /// How rows are related to keys.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Related<'a> {
     /// Its columns that are equal to the keys, or to the columns of the table between.
     pub(crate) target_columns: &'a [usize],
     /// The order of the rows of one key.
-    pub(crate) order: &'a [OrderBy],
+    pub(crate) order: &'a [RelationOrder],
     /// Whether rows that are marked as deleted are left out.
     pub(crate) only_live: bool,
 }
