@@ -22,13 +22,8 @@ pub struct Answered {
 impl Answered {
     /// The same, or an error that holds the report if rows were turned away: they are never passed over.
     pub(super) fn without_rejects(self) -> Result<Self> {
-        if self.report.rejected() == 0 {
-            return Ok(self);
-        }
-        let what =
-            format!("{} rows were turned away; ask for .report() to go on with the others", self.report.rejected());
-        let positions: Vec<usize> = self.report.rejects().iter().map(|reject| reject.position).collect();
-        Err(Error::new(ErrorKind::Rejected, what).of_rows(ranges(&positions)).with_report(self.report))
+        let Answered { report, rows, types } = self;
+        Ok(Answered { report: without_rejects(report)?, rows, types })
     }
 
     /// The stored rows in input order, decoded.
@@ -39,6 +34,16 @@ impl Answered {
             Some(row) => decode(row.fields(), &types).map(Some).map_err(|error| error.of_row(position)),
         })
     }
+}
+
+/// The report, or an error that holds it if rows were turned away.
+pub(crate) fn without_rejects(report: Report) -> Result<Report> {
+    if report.rejected() == 0 {
+        return Ok(report);
+    }
+    let what = format!("{} rows were turned away; ask for .report() to go on with the others", report.rejected());
+    let positions: Vec<usize> = report.rejects().iter().map(|reject| reject.position).collect();
+    Err(Error::new(ErrorKind::Rejected, what).of_rows(ranges(&positions)).with_report(report))
 }
 
 /// The types to decode all columns of the model with.

@@ -16,6 +16,7 @@ mod verb;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+pub(crate) use answer::{decode as decode_fields, without_rejects};
 pub use call::{Aligned, Answer, Call, CountVerb, Plain, Reported, Returning};
 use deadpool_postgres::Pool;
 pub use delete::Delete;
@@ -26,6 +27,8 @@ pub use insert::Insert;
 pub use post_process::{PostProcess, WithReport};
 pub use pre_process::PreProcess;
 pub use update::Update;
+pub(crate) use update::resolve as resolve_update;
+pub(crate) use upsert::resolve as resolve_upsert;
 pub use upsert::{Upsert, Upserted};
 
 use crate::catalog::{Catalog, Table};

@@ -96,3 +96,14 @@ impl Verb for Update {
         Reading::Tag(Outcome::Updated, Outcome::Missing)
     }
 }
+
+/// The columns that an update is sent, the key's, and those that it sets, for stores that are not PostgreSQL.
+pub(crate) fn resolve(
+    model: &'static Model,
+    given: &'static [usize],
+    chosen: Option<Vec<FieldNames>>,
+) -> Result<[Vec<usize>; 3]> {
+    let mut verb = Update { chosen, ..Update::new(given) };
+    let columns = verb.resolve(model)?;
+    Ok([columns, verb.key, verb.set])
+}

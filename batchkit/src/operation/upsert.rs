@@ -134,3 +134,15 @@ impl Verb for Upsert {
         Reading::Cells(&[Outcome::Inserted, Outcome::Updated], rest)
     }
 }
+
+/// The columns that an upsert is sent, its target's, and those that it sets, for stores that are not PostgreSQL.
+pub(crate) fn resolve(
+    model: &'static Model,
+    given: &'static [usize],
+    on: Option<Vec<FieldNames>>,
+    chosen: Option<Vec<FieldNames>>,
+) -> Result<[Vec<usize>; 3]> {
+    let mut verb = Upsert { on, chosen, ..Upsert::new(given) };
+    let columns = verb.resolve(model)?;
+    Ok([columns, verb.target, verb.set])
+}

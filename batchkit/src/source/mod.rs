@@ -13,5 +13,5 @@ mod input;
 mod order;
 
 pub(crate) use chunks::{Chunk, Chunks, Limits, Style, ranges};
-pub(crate) use feed::{Feed, Layout};
+pub(crate) use feed::{Encoded, Feed, Layout};
 pub use input::{Keys, Rows};

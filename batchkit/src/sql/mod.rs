@@ -29,7 +29,7 @@ pub(crate) use quote::table_name;
 pub(crate) use select::{count, select};
 pub(crate) use source::{Source, columns_layout, stage_copy, stage_create, stage_drop};
 pub(crate) use suspects::{dangling, taken, unchecked};
-pub(crate) use table::TableSql;
+pub(crate) use table::{TableSql, preferred_type};
 pub(crate) use update::{Update, update};
 pub(crate) use upsert::{Upsert, upsert};
 

@@ -5,7 +5,7 @@ use postgres_types::{Kind, Type};
 use super::quote::{quote, table_name};
 use crate::catalog::{RelationKind, Table};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Model;
+use crate::model::{Column, Model};
 use crate::wire::base;
 
 /// A table as the statements need it.
@@ -74,7 +74,7 @@ impl TableSql {
     /// had the model's columns only, and identities where the model says `auto`.
     pub(crate) fn declared(model: &Model) -> Result<Self> {
         let columns = model.columns.iter().map(|column| {
-            let fitting = PREFERRED.iter().find(|ty| column.accepts(ty));
+            let fitting = preferred_type(column);
             let type_sql =
                 column.pg_type.map(str::to_owned).or_else(|| fitting.map(|ty| type_text(ty))).ok_or_else(|| {
                     let what = format!(
@@ -111,8 +111,13 @@ impl TableSql {
     }
 }
 
+/// The likeliest type that the field fits.
+pub(crate) fn preferred_type(column: &Column) -> Option<&'static Type> {
+    PREFERRED.iter().copied().find(|ty| column.accepts(ty))
+}
+
 /// Types that a field may fit, the likeliest first: the one that is meant when no server is asked.
-const PREFERRED: &[&Type] = &[
+const PREFERRED: &[&'static Type] = &[
     &Type::BOOL,
     &Type::INT2,
     &Type::INT4,
