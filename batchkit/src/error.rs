@@ -35,6 +35,8 @@ pub enum ErrorKind {
     UnknownField,
     /// Columns that the model did not declare as a unique key.
     UnknownKey,
+    /// A value of a filter that has no form in its column's type, or a condition that the column's type has not.
+    InvalidFilter,
     /// A row that has no form in the table's types; it was not sent.
     InvalidRow,
     /// The caller's own pre-processing failed for a row; it was not sent. [`Error::reason`] has what it said.

@@ -112,7 +112,9 @@ pub use books::Tracker;
 pub use catalog::{CheckConstraint, ForeignKey, Identity, RelationKind, Rights, Table, TableColumn, TableKey, Trigger};
 pub use config::{BatchConfig, BatchSize, DuplicatePolicy, ExecutionStrategy, OnRowError, Transport};
 pub use error::{Error, ErrorKind, Result};
-pub use filter::Filter;
+pub use filter::{
+    Comparison, Expression, Filter, FilterValue, FilterValues, NamedField, Operand, OrderedColumn, RawSql, TextColumn,
+};
 pub use metrics::{BatchMetrics, Metrics};
 pub use model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, WriteRow};
 pub use observe::ErrorContext;

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use super::Model;
+use crate::error::{Error, ErrorKind, Result};
+
 /// The typed name of a column of `M` whose field has type `T`, or [`As<T, U>`](super::As) or
 /// [`Json<T>`](super::Json) where it is stored so.
 pub struct Field<M, T> {
@@ -100,6 +103,28 @@ impl<M> Fields<M> for Vec<FieldNames> {
     fn names(self) -> Vec<FieldNames> {
         self
     }
+}
+
+/// The columns that `names` name.
+pub(crate) fn positions(model: &Model, names: &[FieldNames]) -> Result<Vec<usize>> {
+    let mut positions = Vec::with_capacity(names.len());
+    for name in names {
+        let position = match name {
+            FieldNames::Position(position) => Some(*position),
+            FieldNames::Name(name) => model.column_named(name),
+        };
+        match (position, name) {
+            (Some(position), _) if !positions.contains(&position) => positions.push(position),
+            (Some(_), _) => {}
+            (None, FieldNames::Name(name)) => {
+                let known: Vec<&str> = model.columns.iter().map(|column| column.field).collect();
+                let what = format!("`{}` has no field {name:?}; it has {}", model.name, known.join(", "));
+                return Err(Error::new(ErrorKind::UnknownField, what).in_table(model.display_name()));
+            }
+            (None, FieldNames::Position(_)) => {}
+        }
+    }
+    Ok(positions)
 }
 
 fn strings<S: AsRef<str>>(names: &[S]) -> Vec<FieldNames> {

@@ -20,6 +20,8 @@ mod value;
 
 pub use column::{Column, ColumnKind, Encoding};
 pub use convert::{As, Convert, Json};
+pub(crate) use convert::{InOption, Itself};
+pub(crate) use field::positions;
 pub use field::{Field, FieldNames, Fields};
 pub use key::{KeyFor, KeyPart, NoKey, Unique, UniqueKey};
 #[doc(hidden)]

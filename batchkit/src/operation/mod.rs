@@ -1,6 +1,7 @@
 //! The verbs: one file each for what it asks and answers; [`engine`] is the way that all of them take.
 
 mod answer;
+mod arguments;
 mod call;
 mod delete;
 mod engine;

@@ -1,15 +1,16 @@
 //! Plain reads by conditions: `list`, `count` and `exists`.
 
-use postgres_types::ToSql;
+use std::sync::Arc;
 
 use super::answer::{decode, read_types};
+use super::arguments::{declared_types, encode};
 use super::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::filter::{Condition, Filter};
+use crate::filter::Filter;
 use crate::model::{BatchModel, Model, ReadRow};
-use crate::session::{Session, Within};
-use crate::sql::{self, TableSql};
-use crate::wire::EncodedRows;
+use crate::session::{Question, Session, Within};
+use crate::sql::{self, Arguments, TableSql};
+use crate::wire::{ColumnType, EncodedRows};
 
 /// The rows that fulfil the filter, in the order of the key.
 pub(super) async fn list<M: ReadRow>(
@@ -19,9 +20,8 @@ pub(super) async fn list<M: ReadRow>(
     limit: Option<u64>,
 ) -> Result<Vec<M>> {
     let order = M::MODEL.key.map_or(&[][..], |key| key.columns);
-    let text = |table: &TableSql, conditions: &[Condition]| sql::select(table, conditions, order, limit.is_some());
-    let (rows, table) = query(engine, within, M::MODEL, &filter.conditions, limit, text).await?;
-    let types = read_types(M::MODEL, &table);
+    let text = |table: &TableSql| sql::select(table, filter.expression(), order, limit);
+    let (rows, types) = query(engine, within, M::MODEL, text).await?;
     (0..rows.len()).map(|row| decode(rows.fields(row), &types)).collect()
 }
 
@@ -32,8 +32,8 @@ pub(super) async fn count<M: BatchModel>(
     filter: Filter<M>,
     limit: Option<u64>,
 ) -> Result<u64> {
-    let text = |table: &TableSql, conditions: &[Condition]| sql::count(table, conditions, limit.is_some());
-    let (rows, _) = query(engine, within, M::MODEL, &filter.conditions, limit, text).await?;
+    let text = |table: &TableSql| sql::count(table, filter.expression(), limit);
+    let (rows, _) = query(engine, within, M::MODEL, text).await?;
     let cell = if rows.is_empty() { None } else { rows.row(0).next().flatten() };
     let count = cell.and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes);
     count
@@ -41,25 +41,20 @@ pub(super) async fn count<M: BatchModel>(
         .ok_or_else(|| Error::new(ErrorKind::Accounting, "the count is missing").in_table(M::MODEL.display_name()))
 }
 
-async fn query(
+async fn query<'f>(
     engine: &Engine,
     mut within: Option<Within<'_>>,
     model: &'static Model,
-    conditions: &[Condition],
-    limit: Option<u64>,
-    text: impl Fn(&TableSql, &[Condition]) -> String,
-) -> Result<(EncodedRows, std::sync::Arc<crate::catalog::Table>)> {
+    text: impl Fn(&TableSql) -> (String, Arguments<'f>),
+) -> Result<(EncodedRows, Arc<[ColumnType]>)> {
     let table = engine.table(model, within.as_mut().map(Within::lend)).await?;
-    let sql = text(&TableSql::known(model, &table), conditions);
-    let limit = limit.map(|rows| i64::try_from(rows).unwrap_or(i64::MAX));
-    let values = conditions.iter().filter_map(|condition| condition.value.as_deref());
-    let parameters: Vec<&(dyn ToSql + Sync)> = values
-        .map(|value| value as &(dyn ToSql + Sync))
-        .chain(limit.as_ref().map(|limit| limit as &(dyn ToSql + Sync)))
-        .collect();
+    let (sql, arguments) = text(&TableSql::known(model, &table));
+    let columns = read_types(model, &table);
     let named = |error: Error| error.in_table(model.display_name());
+    let types = declared_types(&arguments, &columns).map_err(named)?;
+    let encode = |parameters: &[postgres_types::Type]| encode(&arguments, &columns, parameters);
     let mut session = Session::open(&engine.pool, within).await.map_err(named)?;
-    let answer = session.run(&sql, &parameters).await.map_err(named);
+    let answer = session.ask(&Question { sql: &sql, types: &types, encode: &encode }).await.map_err(named);
     session.close().await;
-    Ok((answer?.0, table))
+    Ok((answer?, columns))
 }

@@ -3,7 +3,8 @@
 use crate::catalog::Table;
 use crate::config::DuplicatePolicy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{FieldNames, Model, UniqueKey};
+pub(super) use crate::model::positions;
+use crate::model::{Model, UniqueKey};
 use crate::report::Outcome;
 use crate::session::Reading;
 use crate::sql::{Form, Source, TableSql};
@@ -78,28 +79,6 @@ pub(crate) struct Unique {
     pub(crate) policy: Option<DuplicatePolicy>,
     /// Whether a NULL in the key is refused.
     pub(crate) refuses_null: bool,
-}
-
-/// The columns that `names` name.
-pub(crate) fn positions(model: &Model, names: &[FieldNames]) -> Result<Vec<usize>> {
-    let mut positions = Vec::with_capacity(names.len());
-    for name in names {
-        let position = match name {
-            FieldNames::Position(position) => Some(*position),
-            FieldNames::Name(name) => model.column_named(name),
-        };
-        match (position, name) {
-            (Some(position), _) if !positions.contains(&position) => positions.push(position),
-            (Some(_), _) => {}
-            (None, FieldNames::Name(name)) => {
-                let known: Vec<&str> = model.columns.iter().map(|column| column.field).collect();
-                let what = format!("`{}` has no field {name:?}; it has {}", model.name, known.join(", "));
-                return Err(Error::new(ErrorKind::UnknownField, what).in_table(model.display_name()));
-            }
-            (None, FieldNames::Position(_)) => {}
-        }
-    }
-    Ok(positions)
 }
 
 /// The model's primary key.

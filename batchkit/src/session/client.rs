@@ -185,7 +185,29 @@ impl<'a> Session<'a> {
 
     async fn run_to_its_end(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<(EncodedRows, u64)> {
         let statement = self.prepare(sql).await?;
-        let stream = self.query(&statement, parameters).await?;
+        self.rows_of(&statement, parameters).await
+    }
+
+    /// Runs a statement whose values are encoded once the server has told their types.
+    pub(crate) async fn ask(&mut self, question: &Question<'_>) -> Result<EncodedRows> {
+        let vouched_for = self.vouch(false);
+        let answer = self.ask_to_the_end(question).await;
+        self.vouch(vouched_for);
+        answer
+    }
+
+    async fn ask_to_the_end(&self, question: &Question<'_>) -> Result<EncodedRows> {
+        let statement = match self {
+            Session::Pooled(pooled) => pooled.client()?.prepare_typed_cached(question.sql, question.types).await?,
+            Session::Caller(savepoint) => savepoint.prepare_typed(question.sql, question.types).await?,
+        };
+        let values = (question.encode)(statement.params())?;
+        let parameters: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+        Ok(self.rows_of(&statement, &parameters).await?.0)
+    }
+
+    async fn rows_of(&self, statement: &Statement, parameters: &[&(dyn ToSql + Sync)]) -> Result<(EncodedRows, u64)> {
+        let stream = self.query(statement, parameters).await?;
         pin_mut!(stream);
         let mut rows = RowsBuilder::default();
         while let Some(row) = stream.next().await {
@@ -283,6 +305,16 @@ impl<'a> FromSql<'a> for Raw<'a> {
     fn accepts(_: &Type) -> bool {
         true
     }
+}
+
+/// A statement that reads, and how its values are encoded once the server has told their types.
+pub(crate) struct Question<'a> {
+    /// The statement.
+    pub(crate) sql: &'a str,
+    /// The types of its parameters, as far as they are known; `UNKNOWN` is what the server infers.
+    pub(crate) types: &'a [Type],
+    /// The values in the binary form of these types; `None` is NULL.
+    pub(crate) encode: &'a (dyn Fn(&[Type]) -> Result<Vec<Option<Encoded>>> + Sync),
 }
 
 /// Bytes that are a parameter's binary form already.

@@ -8,8 +8,8 @@ mod isolate;
 mod run;
 mod transport;
 
-pub(crate) use client::Session;
 pub use client::Within;
+pub(crate) use client::{Encoded, Question, Session};
 pub(crate) use fate::{Fate, Identity, fate};
 pub(crate) use isolate::{Suspect, Suspects};
 pub(crate) use run::{Broken, ChunkAnswer, Mode, Reading, StoredRow, Work, run_chunk};

@@ -11,6 +11,7 @@
 
 mod delete;
 mod duplicates;
+mod filter;
 mod get;
 mod insert;
 mod quote;
@@ -23,6 +24,7 @@ mod upsert;
 
 pub(crate) use delete::delete;
 pub(crate) use duplicates::duplicates;
+pub(crate) use filter::{Argument, ArgumentType, Arguments};
 pub(crate) use get::get;
 pub(crate) use insert::{Insert, OnConflict, copy_from, insert};
 pub(crate) use quote::table_name;

@@ -1,48 +1,39 @@
 //! SELECT of the rows that fulfil conditions, and their number.
 
+use super::filter::{Argument, ArgumentType, Arguments, where_clause};
 use super::list;
 use super::table::TableSql;
-use crate::filter::{Condition, Operator};
+use crate::filter::Expression;
+use postgres_types::Type;
 
-/// The text of a read of all columns of the rows that fulfil all `conditions`, in the order of `order`.
-pub(crate) fn select(table: &TableSql, conditions: &[Condition], order: &[usize], limited: bool) -> String {
+/// The text of a read of all columns of the rows that fulfil the filter, in the order of `order`.
+pub(crate) fn select<'f>(
+    table: &TableSql,
+    filter: &'f Expression,
+    order: &[usize],
+    limit: Option<u64>,
+) -> (String, Arguments<'f>) {
+    let mut arguments = Arguments::default();
     let columns = list(&table.columns, ", ", |column| format!("t.{}", column.name));
     let order = match order {
         [] => String::new(),
         _ => format!(" ORDER BY {}", list(order, ", ", |&c| format!("t.{}", table.columns[c].name))),
     };
-    let limit = if limited { format!(" LIMIT ${}", parameters(conditions) + 1) } else { String::new() };
-    format!("SELECT {columns} FROM {} AS t{}{order}{limit}", table.name, conditions_sql(table, conditions))
+    let conditions = where_clause(table, filter, &mut arguments);
+    let limit = limit_clause(limit, &mut arguments);
+    (format!("SELECT {columns} FROM {} AS t{conditions}{order}{limit}", table.name), arguments)
 }
 
-/// The text of a count of the rows that fulfil all `conditions`, counting no further than a limit.
-pub(crate) fn count(table: &TableSql, conditions: &[Condition], limited: bool) -> String {
-    let limit = if limited { format!(" LIMIT ${}", parameters(conditions) + 1) } else { String::new() };
-    let selected = format!("SELECT FROM {} AS t{}{limit}", table.name, conditions_sql(table, conditions));
-    format!("SELECT count(*) FROM ({selected}) AS q")
+/// The text of a count of the rows that fulfil the filter, counting no further than a limit.
+pub(crate) fn count<'f>(table: &TableSql, filter: &'f Expression, limit: Option<u64>) -> (String, Arguments<'f>) {
+    let mut arguments = Arguments::default();
+    let conditions = where_clause(table, filter, &mut arguments);
+    let limit = limit_clause(limit, &mut arguments);
+    (format!("SELECT count(*) FROM (SELECT FROM {} AS t{conditions}{limit}) AS q", table.name), arguments)
 }
 
-fn parameters(conditions: &[Condition]) -> usize {
-    conditions.iter().filter(|condition| condition.operator.takes_value()).count()
-}
-
-fn conditions_sql(table: &TableSql, conditions: &[Condition]) -> String {
-    let mut parameter = 0;
-    let terms: Vec<String> = conditions
-        .iter()
-        .map(|condition| {
-            let column = &table.columns[condition.column];
-            let name = &column.name;
-            if condition.operator.takes_value() {
-                parameter += 1;
-            }
-            match condition.operator {
-                Operator::Compare(sign) => format!("t.{name} {sign} ${parameter}"),
-                Operator::In => format!("t.{name} = ANY(${parameter})"),
-                Operator::IsNull => format!("t.{name} IS NULL"),
-                Operator::IsNotNull => format!("t.{name} IS NOT NULL"),
-            }
-        })
-        .collect();
-    if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) }
+fn limit_clause(limit: Option<u64>, arguments: &mut Arguments<'_>) -> String {
+    limit.map_or_else(String::new, |limit| {
+        format!(" LIMIT {}", arguments.push(Argument::Rows(limit), ArgumentType::Known(Type::INT8)))
+    })
 }

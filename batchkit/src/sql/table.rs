@@ -34,6 +34,8 @@ pub(crate) struct ColumnSql {
     pub(crate) taken_apart: bool,
     /// Whether the type has an equality.
     pub(crate) comparable: bool,
+    /// Whether it is `json`, whose documents are compared as `jsonb`.
+    pub(crate) json: bool,
     /// The column's own collation.
     pub(crate) collation: Option<String>,
     /// The expression that draws the server's own value.
@@ -54,6 +56,7 @@ impl TableSql {
                 type_sql: found.type_sql.clone(),
                 taken_apart: found.taken_apart,
                 comparable: is_comparable(&found.ty),
+                json: *base(&found.ty) == Type::JSON,
                 collation: found.collation.clone(),
                 default: found.default.clone().filter(|_| found.default_allowed),
                 identity: found.identity.is_some(),
@@ -94,6 +97,7 @@ impl TableSql {
                 name: quote(column.name),
                 taken_apart: type_sql.ends_with("[]"),
                 comparable: fitting.is_none_or(|ty| is_comparable(ty)),
+                json: type_sql == "json",
                 type_sql,
                 collation: None,
                 identity: default.is_some(),

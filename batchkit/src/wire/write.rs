@@ -17,7 +17,7 @@ pub struct ColumnWriter<'a> {
 }
 
 impl<'a> ColumnWriter<'a> {
-    pub(super) fn new(out: &'a mut BytesMut, column: &'a ColumnType) -> Self {
+    pub(crate) fn new(out: &'a mut BytesMut, column: &'a ColumnType) -> Self {
         ColumnWriter { out, column }
     }
 
