@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use batchkit::model::FieldNames;
-use batchkit::{Filter, Keys, Result, Rows, Upserted, Within};
+use batchkit::{Filter, Keys, Result, Rows, Upserted};
+
+use crate::within::Within;
 
 /// Stores the entities of one [`Repository`](crate::Repository).
 #[async_trait]

@@ -6,6 +6,7 @@ use batchkit::{BatchModel, BatchOperations, ReadRow, Result, Upserted};
 use crate::backend::{
     AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest,
 };
+use crate::within::Within;
 
 /// A [`RepositoryBackend`] over [`BatchOperations`].
 #[derive(Debug)]
@@ -21,11 +22,16 @@ impl<E: BatchModel> PostgresBackend<E> {
     }
 }
 
+/// The caller's transaction, which has to be one on PostgreSQL.
+fn postgres<E: BatchModel>(within: Option<Within<'_>>) -> Result<Option<batchkit::Within<'_>>> {
+    within.map(|within| within.postgres(E::MODEL)).transpose()
+}
+
 /// Runs the call inside of the caller's transaction, if there is one.
 macro_rules! within {
     ($call:expr, $within:expr) => {{
         let call = $call;
-        match $within {
+        match postgres::<E>($within)? {
             Some(within) => call.within(within),
             None => call,
         }
@@ -72,10 +78,10 @@ impl<E: ReadRow + 'static> RepositoryBackend<E> for PostgresBackend<E> {
     }
 
     async fn list(&self, request: ListRequest<'_, E>) -> Result<Vec<E>> {
-        self.operations.list(request.filter, request.limit, request.within).await
+        self.operations.list(request.filter, request.limit, postgres::<E>(request.within)?).await
     }
 
     async fn count(&self, request: CountRequest<'_, E>) -> Result<u64> {
-        self.operations.count(request.filter, request.limit, request.within).await
+        self.operations.count(request.filter, request.limit, postgres::<E>(request.within)?).await
     }
 }

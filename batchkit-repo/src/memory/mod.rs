@@ -22,8 +22,8 @@ use batchkit::ReadRow;
 pub use backend::MemoryBackend;
 pub use declare::TableBuilder;
 pub(crate) use run::Open;
-use state::State;
 pub use state::OnDelete;
+use state::State;
 
 /// A database in memory. Cheap to clone; clones are the same database.
 ///

@@ -102,7 +102,7 @@ impl State {
         }
         let place = (model.schema.unwrap_or("public").to_owned(), model.table.to_owned());
         let known = self.places.get(&place).copied();
-        let mut made = Table::new(model.display_name());
+        let mut made = Table::new();
         let number = known.unwrap_or(self.tables.len());
         let table = if known.is_some() { &mut self.tables[number] } else { &mut made };
         let (columns, types) = adopt(table, model, types)?;

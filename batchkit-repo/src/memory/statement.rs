@@ -77,7 +77,11 @@ impl<'s> Statement<'s> {
                     // A default is drawn before it is known that the row is not new.
                     self.new_row(&names.given, row)?;
                     let sets = !names.set.is_empty() || self.table().columns.iter().any(|c| c.on_update.is_some());
-                    if sets { self.update(id, &old, names, *if_changed, row) } else { Ok((Outcome::Unchanged, Some(old))) }
+                    if sets {
+                        self.update(id, &old, names, *if_changed, row)
+                    } else {
+                        Ok((Outcome::Unchanged, Some(old)))
+                    }
                 }
             },
             Verb::Delete(key) => match self.find(key, key, row)? {
@@ -112,7 +116,9 @@ impl<'s> Statement<'s> {
                     .push(format!("column {name:?} is NOT NULL and has no default, but the rows do not give it")),
                 Fill::Undeclared { computed } => {
                     let how = if computed { "computed(…)" } else { "default(…)" };
-                    mismatches.push(format!("what the server puts into column {name:?} is not known: declare it with .{how}"));
+                    mismatches.push(format!(
+                        "what the server puts into column {name:?} is not known: declare it with .{how}"
+                    ));
                 }
                 _ => {}
             }
@@ -200,14 +206,7 @@ impl<'s> Statement<'s> {
         Ok(new)
     }
 
-    fn update(
-        &mut self,
-        id: RowId,
-        old: &Row,
-        names: &Resolved,
-        if_changed: bool,
-        row: &RawRow,
-    ) -> Result<Done, Stop> {
+    fn update(&mut self, id: RowId, old: &Row, names: &Resolved, if_changed: bool, row: &RawRow) -> Result<Done, Stop> {
         let mapped = self.mapped;
         let mut new: RawRow = old.to_vec();
         new.resize(self.table().columns.len().max(new.len()), None);

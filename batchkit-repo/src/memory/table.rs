@@ -23,8 +23,6 @@ pub(super) type Rule<T> = Arc<dyn Fn(&[Option<Bytes>]) -> Result<T> + Send + Syn
 
 /// A table.
 pub(super) struct Table {
-    /// The name as models write it, for messages.
-    pub(super) name: String,
     pub(super) columns: Vec<Column>,
     pub(super) keys: Vec<Key>,
     pub(super) checks: Vec<(String, Rule<bool>)>,
@@ -120,9 +118,9 @@ pub(super) fn field(row: &[Option<Bytes>], column: usize) -> Option<&Bytes> {
 
 impl Table {
     /// A table without columns.
-    pub(super) fn new(name: String) -> Self {
+    pub(super) fn new() -> Self {
         let (columns, keys, checks) = (Vec::new(), Vec::new(), Vec::new());
-        Table { name, columns, keys, checks, rows: BTreeMap::new(), next_row: 0 }
+        Table { columns, keys, checks, rows: BTreeMap::new(), next_row: 0 }
     }
 
     /// The position of the column called so.

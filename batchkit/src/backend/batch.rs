@@ -171,7 +171,8 @@ impl<'a> Batch<'a> {
             pairs.insert(first, first);
             pairs.insert(row, first);
         }
-        for (row, is_dropped) in plan::resolve(policy, &positions, pairs.into_iter().collect())?.into_iter().enumerate() {
+        for (row, is_dropped) in plan::resolve(policy, &positions, pairs.into_iter().collect())?.into_iter().enumerate()
+        {
             if is_dropped {
                 dropped[row] = true;
                 self.ledger.book(&[positions[row]], Outcome::Duplicate);

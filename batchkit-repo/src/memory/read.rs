@@ -1,0 +1,263 @@
+//! Reads: conditions are evaluated with SQL's three values, rows are put in order.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use batchkit::backend::{ErrorBuilder, RawRow};
+use batchkit::{Comparison, ErrorKind, Expression, Result};
+use bytes::Bytes;
+use postgres_types::Type;
+
+use super::state::{Mapped, State, sort};
+use super::table::{Row, Table, TxId, field};
+use super::value::Value;
+
+/// The row with each key that a transaction sees. The keys' fields are those of the model's `columns`.
+pub(super) fn by_keys(
+    state: &State,
+    tx: Option<TxId>,
+    mapped: &Mapped,
+    columns: &[usize],
+    keys: &[RawRow],
+) -> Vec<Option<Row>> {
+    let table = &state.tables[mapped.table];
+    let columns: Vec<usize> = columns.iter().map(|&column| mapped.columns[column]).collect();
+    let Some(number) = table.key(&columns) else { return vec![None; keys.len()] };
+    let row = |key: &RawRow| {
+        let part = |&column: &usize| {
+            let at = columns.iter().position(|&given| given == column)?;
+            Some(table.value(column, key.get(at)?.as_ref()?))
+        };
+        let value = table.keys[number].columns.iter().map(part).collect::<Option<Vec<_>>>()?;
+        table.find(number, &value, tx).map(|(_, _, row)| Arc::clone(row))
+    };
+    keys.iter().map(row).collect()
+}
+
+/// The rows that fulfil a filter, in the order of the model's key.
+pub(super) fn list(
+    state: &State,
+    tx: Option<TxId>,
+    mapped: &Mapped,
+    filter: &Expression,
+    limit: Option<u64>,
+) -> Result<Vec<Row>> {
+    let table = &state.tables[mapped.table];
+    let mut rows = fitting(table, tx, mapped, filter)?;
+    let order = mapped.model.key.map_or(&[][..], |key| key.columns);
+    let order: Vec<usize> = order.iter().map(|&column| mapped.columns[column]).collect();
+    sort(table, &mut rows, &order);
+    rows.truncate(limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
+    Ok(rows)
+}
+
+/// How many rows fulfil a filter, counting no further than `limit`.
+pub(super) fn count(
+    state: &State,
+    tx: Option<TxId>,
+    mapped: &Mapped,
+    filter: &Expression,
+    limit: Option<u64>,
+) -> Result<u64> {
+    let rows = fitting(&state.tables[mapped.table], tx, mapped, filter)?;
+    let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    Ok(limit.map_or(count, |limit| count.min(limit)))
+}
+
+fn fitting(table: &Table, tx: Option<TxId>, mapped: &Mapped, filter: &Expression) -> Result<Vec<Row>> {
+    let condition = Condition::of(table, mapped, filter)?;
+    let fits = |row: &&Row| condition.holds(table, row) == Some(true);
+    Ok(table.visible(tx).filter(fits).cloned().collect())
+}
+
+/// A filter whose values are encoded.
+enum Condition {
+    Constant(bool),
+    And(Vec<Condition>),
+    Or(Vec<Condition>),
+    Not(Box<Condition>),
+    Compare(usize, Comparison, Option<Value>),
+    Like(usize, bool, Option<Vec<Pattern>>),
+    In(usize, Vec<Value>),
+    IsNull(usize),
+}
+
+/// A part of a LIKE pattern.
+#[derive(Debug, PartialEq)]
+enum Pattern {
+    Letter(char),
+    AnyLetter,
+    AnyText,
+}
+
+impl Condition {
+    fn of(table: &Table, mapped: &Mapped, filter: &Expression) -> Result<Self> {
+        let all = |terms: &[Expression]| {
+            terms.iter().map(|term| Condition::of(table, mapped, term)).collect::<Result<Vec<_>>>()
+        };
+        let at = |column: usize| mapped.columns[column];
+        let value = |column: usize, bytes: Vec<u8>| Value::of(compared(&table.columns[at(column)].ty), &bytes.into());
+        Ok(match filter {
+            Expression::Constant(value) => Condition::Constant(*value),
+            Expression::And(terms) => Condition::And(all(terms)?),
+            Expression::Or(terms) => Condition::Or(all(terms)?),
+            Expression::Not(inner) => Condition::Not(Box::new(Condition::of(table, mapped, inner)?)),
+            Expression::Compare { column, comparison, value: with } => match comparison {
+                Comparison::Like | Comparison::ILike => {
+                    let any_case = *comparison == Comparison::ILike || table.columns[at(*column)].ty.name() == "citext";
+                    let pattern = with.encode(&Type::TEXT)?;
+                    let pattern = pattern.map(|text| pattern_of(&String::from_utf8_lossy(&text), any_case));
+                    Condition::Like(at(*column), any_case, pattern.transpose()?)
+                }
+                _ => {
+                    let with = with.encode(compared(&table.columns[at(*column)].ty))?;
+                    Condition::Compare(at(*column), *comparison, with.map(|bytes| value(*column, bytes)))
+                }
+            },
+            Expression::In { column, values } => {
+                let ty = compared(&table.columns[at(*column)].ty);
+                let values = values.encode(ty).filter_map(Result::transpose);
+                let values = values.map(|bytes| Ok(value(*column, bytes?))).collect::<Result<_>>()?;
+                Condition::In(at(*column), values)
+            }
+            Expression::IsNull { column } => Condition::IsNull(at(*column)),
+            _ => {
+                let what = "the filter has a condition that only PostgreSQL can evaluate";
+                return Err(ErrorBuilder::new(ErrorKind::InvalidFilter, what).build());
+            }
+        })
+    }
+
+    /// True, false, or unknown.
+    fn holds(&self, table: &Table, row: &Row) -> Option<bool> {
+        match self {
+            Condition::Constant(value) => Some(*value),
+            Condition::And(terms) => decided(terms, table, row, false),
+            Condition::Or(terms) => decided(terms, table, row, true),
+            Condition::Not(inner) => inner.holds(table, row).map(|holds| !holds),
+            Condition::Compare(column, comparison, with) => {
+                let stored = stored(table, *column, row)?;
+                let order = stored.cmp(with.as_ref()?);
+                Some(match comparison {
+                    Comparison::Eq => order == Ordering::Equal,
+                    Comparison::Ne => order != Ordering::Equal,
+                    Comparison::Lt => order == Ordering::Less,
+                    Comparison::Le => order != Ordering::Greater,
+                    Comparison::Gt => order == Ordering::Greater,
+                    Comparison::Ge => order != Ordering::Less,
+                    // Patterns have a condition of their own.
+                    _ => return None,
+                })
+            }
+            Condition::Like(column, any_case, pattern) => {
+                let text = String::from_utf8_lossy(field(row, *column)?);
+                let letters: Vec<char> =
+                    if *any_case { text.to_lowercase().chars().collect() } else { text.chars().collect() };
+                Some(fits(&letters, pattern.as_deref()?))
+            }
+            Condition::In(_, values) if values.is_empty() => Some(false),
+            Condition::In(column, values) => Some(values.contains(&stored(table, *column, row)?)),
+            Condition::IsNull(column) => Some(field(row, *column).is_none()),
+        }
+    }
+}
+
+/// Whether one of the terms is `decisive`; its opposite where all are that, else unknown.
+fn decided(terms: &[Condition], table: &Table, row: &Row, decisive: bool) -> Option<bool> {
+    let mut unknown = false;
+    for term in terms {
+        match term.holds(table, row) {
+            Some(holds) if holds == decisive => return Some(decisive),
+            Some(_) => {}
+            None => unknown = true,
+        }
+    }
+    (!unknown).then_some(!decisive)
+}
+
+/// The type that a column is compared as: json has no equality, jsonb has.
+fn compared(ty: &Type) -> &Type {
+    if *ty == Type::JSON { &Type::JSONB } else { ty }
+}
+
+fn stored(table: &Table, column: usize, row: &Row) -> Option<Value> {
+    let (ty, bytes) = (&table.columns[column].ty, field(row, column)?);
+    if *ty == Type::JSON {
+        let document: Bytes = [b"\x01", &bytes[..]].concat().into();
+        return Some(Value::of(&Type::JSONB, &document));
+    }
+    Some(Value::of(ty, bytes))
+}
+
+fn pattern_of(text: &str, any_case: bool) -> Result<Vec<Pattern>> {
+    let text = if any_case { text.to_lowercase() } else { text.to_owned() };
+    let mut letters = text.chars();
+    let mut pattern = Vec::new();
+    while let Some(letter) = letters.next() {
+        pattern.push(match letter {
+            '%' => Pattern::AnyText,
+            '_' => Pattern::AnyLetter,
+            '\\' => Pattern::Letter(letters.next().ok_or_else(|| {
+                let what = "the server refused";
+                ErrorBuilder::new(ErrorKind::Database, what).sqlstate("22025").build()
+            })?),
+            letter => Pattern::Letter(letter),
+        });
+    }
+    Ok(pattern)
+}
+
+/// Whether a text fits a pattern. Goes back to the last `%` only: whatever fits before it, fits at its first place.
+fn fits(text: &[char], pattern: &[Pattern]) -> bool {
+    let (mut at, mut part) = (0, 0);
+    let mut back: Option<(usize, usize)> = None;
+    while at < text.len() {
+        match pattern.get(part) {
+            Some(Pattern::AnyText) => {
+                back = Some((at, part));
+                part += 1;
+            }
+            Some(Pattern::AnyLetter) => (at, part) = (at + 1, part + 1),
+            Some(Pattern::Letter(letter)) if *letter == text[at] => (at, part) = (at + 1, part + 1),
+            _ => match &mut back {
+                None => return false,
+                Some((from, star)) => {
+                    *from += 1;
+                    (at, part) = (*from, *star + 1);
+                }
+            },
+        }
+    }
+    pattern[part..].iter().all(|part| *part == Pattern::AnyText)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_as_the_server_has_it() {
+        let like =
+            |text: &str, pattern: &str| fits(&text.chars().collect::<Vec<_>>(), &pattern_of(pattern, false).unwrap());
+        for (text, pattern) in [
+            ("", ""),
+            ("", "%"),
+            ("abc", "abc"),
+            ("abc", "a%"),
+            ("abc", "%c"),
+            ("abc", "_b_"),
+            ("a%b", "a\\%b"),
+            ("aXbXc", "a%b%c"),
+            ("abab", "%ab"),
+            ("ääb", "__b"),
+        ] {
+            assert!(like(text, pattern), "{text:?} {pattern:?}");
+        }
+        for (text, pattern) in
+            [("", "_"), ("abc", "ab"), ("abc", "%d"), ("aXb", "a\\%b"), ("abc", "____"), ("ABC", "abc")]
+        {
+            assert!(!like(text, pattern), "{text:?} {pattern:?}");
+        }
+        assert!(pattern_of("a\\", false).is_err());
+    }
+}
