@@ -6,7 +6,7 @@ use std::sync::Arc;
 use batchkit::backend::{ErrorBuilder, RawRow};
 use batchkit::{Comparison, ErrorKind, Expression, Result};
 use bytes::Bytes;
-use postgres_types::Type;
+use postgres_types::{Kind, Type};
 
 use super::state::{Mapped, State, sort};
 use super::table::{Row, Table, TxId, field};
@@ -65,7 +65,8 @@ pub(super) fn count(
 }
 
 fn fitting(table: &Table, tx: Option<TxId>, mapped: &Mapped, filter: &Expression) -> Result<Vec<Row>> {
-    let condition = Condition::of(table, mapped, filter)?;
+    let named = |error| ErrorBuilder::from(error).table(mapped.model.display_name()).build();
+    let condition = Condition::of(table, mapped, filter).map_err(named)?;
     let fits = |row: &&Row| condition.holds(table, row) == Some(true);
     Ok(table.visible(tx).filter(fits).cloned().collect())
 }
@@ -116,6 +117,10 @@ impl Condition {
             },
             Expression::In { column, values } => {
                 let ty = compared(&table.columns[at(*column)].ty);
+                if matches!(ty.kind(), Kind::Array(_)) {
+                    let what = "is_in does not take columns of arrays: put eq together with |";
+                    return Err(ErrorBuilder::new(ErrorKind::InvalidFilter, what).build());
+                }
                 let values = values.encode(ty).filter_map(Result::transpose);
                 let values = values.map(|bytes| Ok(value(*column, bytes?))).collect::<Result<_>>()?;
                 Condition::In(at(*column), values)

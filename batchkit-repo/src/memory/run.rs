@@ -101,7 +101,8 @@ pub(super) async fn run(
                     }
                 }
             };
-            (Waiting { memory, tx }, state.wait(tx, rival)?)
+            let ended = state.wait(tx, rival)?;
+            (Waiting { memory, tx }, ended)
         };
         wait(ended, patience).await?;
         drop(waiting);

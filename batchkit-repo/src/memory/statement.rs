@@ -283,19 +283,21 @@ impl<'s> Statement<'s> {
         while looked_at < self.written.len() {
             let written = self.written[looked_at..].to_vec();
             looked_at = self.written.len();
+            written.iter().try_for_each(|row| self.check_child(row))?;
             for number in 0..self.state.references.len() {
-                self.check_children(number, &written)?;
                 self.check_parents(number, &written)?;
             }
         }
         Ok(())
     }
 
-    /// Refuses rows that refer to none.
-    fn check_children(&self, number: usize, written: &[(usize, Option<Row>, Option<Row>)]) -> Result<(), Stop> {
-        let reference = &self.state.references[number];
-        let (child, parent) = (&self.state.tables[reference.child], &self.state.tables[reference.parent]);
-        for (_, old, new) in written.iter().filter(|(table, ..)| *table == reference.child) {
+    /// Refuses a row that refers to none.
+    fn check_child(&self, (table, old, new): &(usize, Option<Row>, Option<Row>)) -> Result<(), Stop> {
+        for (number, reference) in self.state.references.iter().enumerate() {
+            if reference.child != *table {
+                continue;
+            }
+            let (child, parent) = (&self.state.tables[*table], &self.state.tables[reference.parent]);
             let value = |row: &Option<Row>| child.values(&reference.columns, row.as_ref()?);
             let Some(wanted) = value(new).filter(|wanted| value(old).as_ref() != Some(wanted)) else { continue };
             let Some((_, slot, _)) = parent.find(reference.key, &wanted, Some(self.tx)) else {

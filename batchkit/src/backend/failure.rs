@@ -73,6 +73,13 @@ impl ErrorBuilder {
     }
 }
 
+impl From<Error> for ErrorBuilder {
+    /// More can be said of an error: what it says by itself stays.
+    fn from(error: Error) -> Self {
+        ErrorBuilder(error)
+    }
+}
+
 /// Refuses settings that make no sense.
 ///
 /// # Errors
