@@ -93,7 +93,7 @@ async fn main() -> Result<(), Failure> {
     println!("got      {skus:?}");
 
     // Conditions, and the plain calls.
-    let dear = repo.list(f.category.eq("tools") & f.price.gt(Decimal::from(40)), 5).await?;
+    let dear = repo.list(f.category.eq("tools") & f.price.gt(40)).order_by(f.price.desc()).limit(5).await?;
     println!("listed   {:>5} dear tools", dear.len());
     println!("exists   {:>5}", repo.exists(f.sku.eq("SKU-2400")).await?);
 

@@ -74,11 +74,11 @@ async fn run() -> Result<(), Failure> {
     expect("flights deleted", deleted, 10_000)?;
 
     // 5,000 of the real flights are gone, and with them what the upsert had added.
-    let left = operations.count(Filter::all(), None, None).await?;
+    let left = operations.count(Filter::all()).await?;
     expect("flights left", left, rows::FLIGHTS - 5_000)?;
     let cancelled: Field<Flight, Option<i16>> = Flight::FIELDS.dep_time;
     let gone = as_u64(chosen.iter().step_by(2).filter(|flight| flight.dep_time.is_none()).count());
-    expect("cancelled flights left", operations.count(cancelled.is_null(), None, None).await?, 8_255 - gone)?;
+    expect("cancelled flights left", operations.count(cancelled.is_null()).await?, 8_255 - gone)?;
     println!("all counts are right");
     Ok(())
 }
@@ -97,7 +97,7 @@ where
     let inserted = operations.batch_insert(rows.progress_with(bar)).await?;
     tell("insert", table, inserted, started);
     expect(table, inserted, expected)?;
-    expect(table, operations.count(Filter::all(), None, None).await?, expected)
+    expect(table, operations.count(Filter::all()).await?, expected)
 }
 
 fn ten_minutes_later(flight: &Flight) -> FlightDelays {

@@ -1,10 +1,16 @@
 //! What a repository asks of whatever stores its entities: an object-safe trait over plain requests.
 
+use std::pin::Pin;
+
 use async_trait::async_trait;
 use batchkit::model::FieldNames;
-use batchkit::{Filter, Keys, Result, Rows, Upserted};
+use batchkit::{Filter, Keys, Order, Page, Position, Result, Rows, Upserted};
+use futures_util::Stream;
 
 use crate::within::Within;
+
+/// Entities one after the other; it ends early with an error only.
+pub type EntityStream<'a, E> = Pin<Box<dyn Stream<Item = Result<E>> + Send + 'a>>;
 
 /// Stores the entities of one [`Repository`](crate::Repository).
 #[async_trait]
@@ -24,8 +30,14 @@ pub trait RepositoryBackend<E>: Send + Sync {
     /// Removes stored rows by key; how many there were.
     async fn remove(&self, request: RemoveRequest<'_, E>) -> Result<u64>;
 
-    /// Reads the entities that fulfil a filter, in the order of the key.
+    /// Reads the entities that fulfil a filter.
     async fn list(&self, request: ListRequest<'_, E>) -> Result<Vec<E>>;
+
+    /// Reads `size` entities at the most, and tells where to go on; a limit in the request is an error.
+    async fn page(&self, request: ListRequest<'_, E>, size: u64) -> Result<Page<E>>;
+
+    /// Reads the entities that fulfil a filter one after the other, so many at a time if a number is given.
+    fn stream<'a>(&self, request: ListRequest<'a, E>, fetch_size: Option<u32>) -> EntityStream<'a, E>;
 
     /// How many entities fulfil a filter.
     async fn count(&self, request: CountRequest<'_, E>) -> Result<u64>;
@@ -91,10 +103,26 @@ pub struct RemoveRequest<'a, E> {
 pub struct ListRequest<'a, E> {
     /// The conditions.
     pub filter: Filter<E>,
-    /// The most entities to read.
+    /// The order; behind it comes that of the key. See [`Order::columns`].
+    pub order: Vec<Order<E>>,
+    /// The place in the order behind which entities are read.
+    pub after: Option<Position<'a, E>>,
+    /// The place in the order before which entities are read.
+    pub before: Option<Position<'a, E>>,
+    /// The most entities to read: the first, or the last where only `before` is given.
     pub limit: Option<u64>,
+    /// How many entities to leave out first.
+    pub offset: Option<u64>,
     /// The caller's transaction, if it is to happen there.
     pub within: Option<Within<'a>>,
+}
+
+impl<E> ListRequest<'_, E> {
+    /// All entities that fulfil the filter.
+    #[must_use]
+    pub fn new(filter: Filter<E>) -> Self {
+        ListRequest { filter, order: Vec::new(), after: None, before: None, limit: None, offset: None, within: None }
+    }
 }
 
 /// A filtered count.

@@ -17,17 +17,20 @@ mod calls;
 mod database;
 mod memory;
 mod postgres;
+mod reads;
 mod repository;
 mod transaction;
 mod within;
 
 pub use backend::{
-    AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest,
+    AddRequest, CountRequest, EntityStream, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest,
+    UpsertRequest,
 };
 pub use calls::{Add, Count, Get, GetAligned, List, Remove, Update, Upsert};
 pub use database::{Connection, Database};
 pub use memory::{Memory, MemoryBackend, OnDelete, TableBuilder};
 pub use postgres::PostgresBackend;
+pub use reads::{Entities, Exists};
 pub use repository::{Repository, RepositoryBuilder};
 pub use transaction::Transaction;
 pub use within::{MemoryWithin, Within};

@@ -1,26 +1,14 @@
 //! The backend on PostgreSQL: batchkit's verbs, in bulk or one statement per row.
 
 use async_trait::async_trait;
-use batchkit::{BatchModel, BatchOperations, ReadRow, Result, Upserted};
+use batchkit::{BatchModel, BatchOperations, List, Page, ReadRow, Result, Upserted};
+use futures_util::stream;
 
 use crate::backend::{
-    AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest,
+    AddRequest, CountRequest, EntityStream, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest,
+    UpsertRequest,
 };
 use crate::within::Within;
-
-/// A [`RepositoryBackend`] over [`BatchOperations`].
-#[derive(Debug)]
-pub struct PostgresBackend<E> {
-    operations: BatchOperations<E>,
-}
-
-impl<E: BatchModel> PostgresBackend<E> {
-    /// A backend that stores through `operations`, with their settings.
-    #[must_use]
-    pub fn new(operations: BatchOperations<E>) -> Self {
-        PostgresBackend { operations }
-    }
-}
 
 /// The caller's transaction, which has to be one on PostgreSQL.
 fn postgres<E: BatchModel>(within: Option<Within<'_>>) -> Result<Option<batchkit::Within<'_>>> {
@@ -36,6 +24,38 @@ macro_rules! within {
             None => call,
         }
     }};
+}
+
+/// A [`RepositoryBackend`] over [`BatchOperations`].
+#[derive(Debug)]
+pub struct PostgresBackend<E> {
+    operations: BatchOperations<E>,
+}
+
+impl<E: BatchModel> PostgresBackend<E> {
+    /// A backend that stores through `operations`, with their settings.
+    #[must_use]
+    pub fn new(operations: BatchOperations<E>) -> Self {
+        PostgresBackend { operations }
+    }
+
+    fn select<'a>(&self, request: ListRequest<'a, E>) -> Result<List<'a, E>> {
+        let ListRequest { filter, order, after, before, limit, offset, within } = request;
+        let mut call = self.operations.list(filter).order_by(order);
+        if let Some(place) = after {
+            call = call.after(place);
+        }
+        if let Some(place) = before {
+            call = call.before(place);
+        }
+        if let Some(rows) = limit {
+            call = call.limit(rows);
+        }
+        if let Some(rows) = offset {
+            call = call.offset(rows);
+        }
+        Ok(within!(call, within))
+    }
 }
 
 #[async_trait]
@@ -78,10 +98,29 @@ impl<E: ReadRow + 'static> RepositoryBackend<E> for PostgresBackend<E> {
     }
 
     async fn list(&self, request: ListRequest<'_, E>) -> Result<Vec<E>> {
-        self.operations.list(request.filter, request.limit, postgres::<E>(request.within)?).await
+        self.select(request)?.await
+    }
+
+    async fn page(&self, request: ListRequest<'_, E>, size: u64) -> Result<Page<E>> {
+        self.select(request)?.page(size).await
+    }
+
+    fn stream<'a>(&self, request: ListRequest<'a, E>, fetch_size: Option<u32>) -> EntityStream<'a, E> {
+        let stream = match self.select(request) {
+            Ok(list) => list.stream(),
+            Err(error) => return Box::pin(stream::once(std::future::ready(Err(error)))),
+        };
+        Box::pin(match fetch_size {
+            Some(rows) => stream.fetch_size(rows),
+            None => stream,
+        })
     }
 
     async fn count(&self, request: CountRequest<'_, E>) -> Result<u64> {
-        self.operations.count(request.filter, request.limit, postgres::<E>(request.within)?).await
+        let mut call = self.operations.count(request.filter);
+        if let Some(limit) = request.limit {
+            call = call.limit(limit);
+        }
+        within!(call, request.within).await
     }
 }

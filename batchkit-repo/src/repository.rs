@@ -17,6 +17,7 @@ use crate::calls::{Add, Count, Get, GetAligned, List, Remove, Update, Upsert};
 use crate::database::Database;
 use crate::memory::{Memory, MemoryBackend};
 use crate::postgres::PostgresBackend;
+use crate::reads::{Entities, Exists};
 
 /// The stored entities of type `E`. Cheap to clone.
 pub struct Repository<E> {
@@ -170,9 +171,28 @@ impl<E: BatchModel + 'static> Repository<E> {
         }
     }
 
-    /// Reads the entities that fulfil a filter, in the order of the key, `limit` of them at the most.
-    pub fn list<'a>(&self, filter: Filter<E>, limit: impl Into<Option<u64>>) -> List<'a, E> {
-        List { backend: Arc::clone(&self.backend), request: ListRequest { filter, limit: limit.into(), within: None } }
+    /// Reads the entities that fulfil a filter, in the order of the key if none is said: `.order_by(…)`,
+    /// `.limit(n)`, `.after(&last)`, `.page(n)`.
+    ///
+    /// ```no_run
+    /// # use batchkit::{BatchModel, Cursor};
+    /// # use batchkit_repo::Repository;
+    /// # #[derive(BatchModel)] #[batch(table = "products")]
+    /// # struct Product { #[batch(key)] id: i64, price: i64 }
+    /// # async fn run(repo: Repository<Product>) -> batchkit::Result<()> {
+    /// let f = Product::FIELDS;
+    /// let dearest = repo.list(f.price.gt(10)).order_by(f.price.desc()).limit(5).await?;
+    /// let page = repo.list(f.price.gt(10)).order_by(f.price.desc()).page(50).await?;
+    /// # let _ = (dearest, page.next);
+    /// # Ok(()) }
+    /// ```
+    pub fn list<'a>(&self, filter: Filter<E>) -> List<'a, E> {
+        List { backend: Arc::clone(&self.backend), request: ListRequest::new(filter) }
+    }
+
+    /// Reads the entities that fulfil a filter one after the other, and holds few of them.
+    pub fn stream<'a>(&self, filter: Filter<E>) -> Entities<'a, E> {
+        Entities::new(Arc::clone(&self.backend), ListRequest::new(filter))
     }
 
     /// How many entities fulfil a filter.
@@ -181,11 +201,8 @@ impl<E: BatchModel + 'static> Repository<E> {
     }
 
     /// Whether an entity fulfils a filter; looks no further than the first.
-    ///
-    /// # Errors
-    /// Those of the backend.
-    pub async fn exists(&self, filter: Filter<E>) -> Result<bool> {
-        Ok(self.backend.count(CountRequest { filter, limit: Some(1), within: None }).await? > 0)
+    pub fn exists<'a>(&self, filter: Filter<E>) -> Exists<'a, E> {
+        Exists(self.count(filter))
     }
 
     /// Reads one entity by key.

@@ -37,6 +37,8 @@ pub enum ErrorKind {
     UnknownKey,
     /// A value of a filter that has no form in its column's type, or a condition that the column's type has not.
     InvalidFilter,
+    /// A text that is no cursor, or a cursor of another order.
+    InvalidCursor,
     /// A row that has no form in the table's types; it was not sent.
     InvalidRow,
     /// The caller's own pre-processing failed for a row; it was not sent. [`Error::reason`] has what it said.

@@ -97,6 +97,7 @@ mod metrics;
 pub mod model;
 mod observe;
 mod operation;
+mod order;
 mod plan;
 mod reject;
 mod report;
@@ -119,9 +120,11 @@ pub use metrics::{BatchMetrics, Metrics};
 pub use model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, WriteRow};
 pub use observe::ErrorContext;
 pub use operation::{
-    Aligned, Answer, BatchOperations, BatchOperationsBuilder, Call, CountVerb, Delete, Explanation, Get, Insert, Plain,
-    PostProcess, PreProcess, Reported, Returning, Update, Upsert, Upserted, WithReport,
+    Aligned, Answer, BatchOperations, BatchOperationsBuilder, Call, Count, CountVerb, Delete, Exists, Explanation, Get,
+    Insert, List, Page, Plain, PostProcess, PreProcess, Reported, Returning, RowChunks, RowStream, Update, Upsert,
+    Upserted, WithReport,
 };
+pub use order::{Cursor, Order, OrderBy, OrderColumn, Position};
 pub use reject::{Reject, RejectKey};
 pub use report::{Counts, Outcome, PostFailure, Report};
 pub use retry::Answer as ErrorAnswer;

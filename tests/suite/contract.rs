@@ -274,7 +274,7 @@ impl<M: Subject> Way<'_, M> {
 
     /// The table is what it should be, and nothing is left open.
     async fn compare(&self) {
-        let mut rows = self.operations.list(Filter::all(), None, None).await.unwrap();
+        let mut rows = self.operations.list(Filter::all()).await.unwrap();
         rows.sort_by_key(M::own_key);
         assert_eq!(rows, self.stored.values().cloned().collect::<Vec<_>>(), "{}", self.name);
         let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()";

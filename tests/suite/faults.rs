@@ -287,7 +287,7 @@ async fn a_call_dropped_at_every_poll_leaves_whole_chunks() {
             }
             drop(clients);
             nothing_is_open(&db).await;
-            let stored = operations.list(Filter::all(), None, None).await.unwrap();
+            let stored = operations.list(Filter::all()).await.unwrap();
             let chunk = if strategy == ExecutionStrategy::SingleQuery { 40 } else { 10 };
             assert_eq!(stored.len() % chunk, 0, "{strategy:?} dropped after {polls} polls");
             for rows in stored.chunks(chunk) {

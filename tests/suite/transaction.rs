@@ -39,12 +39,12 @@ async fn all_verbs_share_the_callers_transaction() {
         let got = operations.batch_get(0..3).transport(transport).within(&mut transaction).await.unwrap();
         assert_eq!(got, richer[..3]);
         assert_eq!(operations.batch_delete([0i64, 1]).transport(transport).within(&mut transaction).await.unwrap(), 2);
-        assert_eq!(operations.list(Filter::all(), None, Some((&mut transaction).into())).await.unwrap().len(), 23);
+        assert_eq!(operations.list(Filter::all()).within(&mut transaction).await.unwrap().len(), 23);
         // Outside, nothing of it is to be seen.
-        assert_eq!(operations.count(Filter::all(), None, None).await.unwrap(), 0);
+        assert_eq!(operations.count(Filter::all()).await.unwrap(), 0);
         transaction.commit().await.unwrap();
         drop(client);
-        assert_eq!(operations.count(Filter::all(), None, None).await.unwrap(), 23, "{transport:?}");
+        assert_eq!(operations.count(Filter::all()).await.unwrap(), 23, "{transport:?}");
     }
 }
 

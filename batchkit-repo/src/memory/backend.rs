@@ -5,20 +5,26 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use batchkit::backend::{Batch, RawRow, decode, encode_keys, resolve_update, resolve_upsert};
+use batchkit::backend::{Batch, ErrorBuilder, RawRow, decode, encode_keys, resolve_update, resolve_upsert};
 use batchkit::wire::ColumnType;
-use batchkit::{BatchConfig, DuplicatePolicy, Outcome, ReadRow, Report, Result, Upserted};
+use batchkit::{
+    BatchConfig, BatchModel, Cursor, DuplicatePolicy, ErrorKind, Order, OrderColumn, Outcome, Page, Position, ReadRow,
+    Report, Result, Upserted,
+};
+use futures_util::stream;
+use postgres_types::Type;
 use tokio::time::Instant;
 
 use super::Memory;
 use super::read;
 use super::run::{Open, Patience, outcomes, run};
-use super::state::Mapped;
+use super::state::{Mapped, config};
 use super::statement::Verb;
 use super::table::{Row, TxId, field};
 use super::value::Value;
 use crate::backend::{
-    AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest,
+    AddRequest, CountRequest, EntityStream, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest,
+    UpsertRequest,
 };
 use crate::within::Within;
 
@@ -94,6 +100,32 @@ impl<E: ReadRow> MemoryBackend<E> {
         Ok((batch.end_without_rejects(result)?, stored))
     }
 
+    /// The entities that are listed, each with its place in the order.
+    fn select(&self, request: ListRequest<'_, E>) -> Result<Selected<E>> {
+        let ListRequest { filter, order, after, before, limit, offset, within } = request;
+        let named = |error| ErrorBuilder::from(error).table(E::MODEL.display_name()).build();
+        let mapped = self.mapped()?;
+        let tx = self.tx(within)?;
+        if after.is_some() || before.is_some() {
+            needs_key::<E>()?;
+        }
+        let order = Order::columns(&order).map_err(named)?;
+        let types: Vec<Type> = order.iter().map(|by| mapped.types[by.column].ty().clone()).collect();
+        let place = |at: Option<Position<'_, E>>| at.map(|at| at.values(&order, &types)).transpose();
+        let (after, before) = (place(after).map_err(named)?, place(before).map_err(named)?);
+        let selection = read::Selection { filter: filter.expression(), order, after, before, limit, offset };
+        let rows = read::select(&self.memory.lock(), tx, &mapped, &selection)?;
+        let order = &selection.order;
+        let cursor = |row: &Row| {
+            let value = |by: &OrderColumn| field(row, mapped.columns[by.column]).map(|bytes| bytes.to_vec());
+            Cursor::new::<E>(order, &types, order.iter().map(value).collect())
+        };
+        Ok(Selected {
+            cursors: rows.iter().map(cursor).collect(),
+            entities: rows.iter().map(|row| entity(&mapped, row)).collect::<Result<_>>()?,
+        })
+    }
+
     /// How long this call waits. In a caller's transaction its own settings hold.
     fn patience(&self, in_caller: bool) -> Patience {
         match in_caller {
@@ -104,6 +136,21 @@ impl<E: ReadRow> MemoryBackend<E> {
             },
         }
     }
+}
+
+/// Entities and their places in the order.
+struct Selected<E> {
+    entities: Vec<E>,
+    cursors: Vec<Cursor>,
+}
+
+/// Places in an order need a key.
+fn needs_key<E: BatchModel>() -> Result<()> {
+    if E::MODEL.key.is_some() {
+        return Ok(());
+    }
+    let what = format!("`{}` declares no key: mark its field or fields with #[batch(key)]", E::MODEL.name);
+    Err(ErrorBuilder::new(ErrorKind::UnknownKey, what).table(E::MODEL.display_name()).build())
 }
 
 /// The key of which the input may have each value only once.
@@ -186,10 +233,43 @@ impl<E: ReadRow + 'static> RepositoryBackend<E> for MemoryBackend<E> {
     }
 
     async fn list(&self, request: ListRequest<'_, E>) -> Result<Vec<E>> {
-        let mapped = self.mapped()?;
-        let tx = self.tx(request.within)?;
-        let rows = read::list(&self.memory.lock(), tx, &mapped, request.filter.expression(), request.limit)?;
-        rows.iter().map(|row| entity(&mapped, row)).collect()
+        self.select(request).map(|selected| selected.entities)
+    }
+
+    async fn page(&self, mut request: ListRequest<'_, E>, size: u64) -> Result<Page<E>> {
+        let most = usize::try_from(size).unwrap_or(usize::MAX);
+        let limit = size.checked_add(1).filter(|_| size > 0 && request.limit.is_none());
+        let refused = || config(E::MODEL, "a page needs a size, which is its only limit", None);
+        request.limit = Some(limit.ok_or_else(refused)?);
+        needs_key::<E>()?;
+        let (has_after, from_end) = (request.after.is_some(), request.before.is_some() && request.after.is_none());
+        let Selected { mut entities, mut cursors } = self.select(request)?;
+        let more = entities.len() > most;
+        if more {
+            let surplus = if from_end { 0 } else { most };
+            entities.remove(surplus);
+            cursors.remove(surplus);
+        }
+        let (behind, before) = if from_end { (true, more) } else { (more, has_after) };
+        let next = cursors.last().filter(|_| behind).cloned();
+        let previous = cursors.first().filter(|_| before).cloned();
+        Ok(Page { rows: entities, next, previous })
+    }
+
+    fn stream<'a>(&self, request: ListRequest<'a, E>, fetch_size: Option<u32>) -> EntityStream<'a, E> {
+        let refused = |what| Err(config(E::MODEL, what, None));
+        let selected = match (&request.within, fetch_size) {
+            (Some(_), _) => {
+                refused("a stream reads in a transaction of its own, not in the caller's: read by pages there")
+            }
+            (_, Some(0)) => refused("fetch_size must be at least 1"),
+            _ => self.select(request),
+        };
+        let items: Vec<Result<E>> = match selected {
+            Ok(selected) => selected.entities.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        };
+        Box::pin(stream::iter(items))
     }
 
     async fn count(&self, request: CountRequest<'_, E>) -> Result<u64> {

@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use batchkit::backend::{ErrorBuilder, RawRow};
-use batchkit::{Comparison, ErrorKind, Expression, Result};
+use batchkit::{Comparison, ErrorKind, Expression, OrderColumn, Result};
 use bytes::Bytes;
 use postgres_types::{Kind, Type};
 
-use super::state::{Mapped, State, sort};
+use super::state::{Mapped, State};
 use super::table::{Row, Table, TxId, field};
 use super::value::Value;
 
@@ -34,21 +34,90 @@ pub(super) fn by_keys(
     keys.iter().map(row).collect()
 }
 
-/// The rows that fulfil a filter, in the order of the model's key.
-pub(super) fn list(
-    state: &State,
-    tx: Option<TxId>,
-    mapped: &Mapped,
-    filter: &Expression,
-    limit: Option<u64>,
-) -> Result<Vec<Row>> {
+/// What is read.
+#[derive(Debug)]
+pub(super) struct Selection<'f> {
+    pub(super) filter: &'f Expression,
+    /// The order. Columns are the model's.
+    pub(super) order: Vec<OrderColumn>,
+    /// The place in the order behind which rows are read.
+    pub(super) after: Option<Place>,
+    /// The place in the order before which rows are read.
+    pub(super) before: Option<Place>,
+    pub(super) limit: Option<u64>,
+    pub(super) offset: Option<u64>,
+}
+
+/// A place in an order: the values of its columns.
+pub(super) type Place = Vec<Option<Vec<u8>>>;
+
+/// The rows that are selected, in their order.
+pub(super) fn select(state: &State, tx: Option<TxId>, mapped: &Mapped, selection: &Selection<'_>) -> Result<Vec<Row>> {
     let table = &state.tables[mapped.table];
-    let mut rows = fitting(table, tx, mapped, filter)?;
-    let order = mapped.model.key.map_or(&[][..], |key| key.columns);
-    let order: Vec<usize> = order.iter().map(|&column| mapped.columns[column]).collect();
-    sort(table, &mut rows, &order);
-    rows.truncate(limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
-    Ok(rows)
+    let by_order = |one: &[Option<Value>], other: &[Option<Value>]| {
+        let columns = selection.order.iter().zip(one.iter().zip(other));
+        columns
+            .map(|(by, (one, other))| compare(*by, one, other))
+            .find(|order| order.is_ne())
+            .unwrap_or(Ordering::Equal)
+    };
+    let place = |place: &Place| -> Vec<Option<Value>> {
+        let value = |(by, bytes): (&OrderColumn, &Option<Vec<u8>>)| {
+            let column = mapped.columns[by.column];
+            bytes.as_ref().map(|bytes| table.value(column, &Bytes::copy_from_slice(bytes)))
+        };
+        selection.order.iter().zip(place).map(value).collect()
+    };
+    let (after, before) = (selection.after.as_ref().map(place), selection.before.as_ref().map(place));
+    let keyed = |row: Row| {
+        let value = |by: &OrderColumn| {
+            let column = mapped.columns[by.column];
+            field(&row, column).map(|bytes| table.value(column, bytes))
+        };
+        (selection.order.iter().map(value).collect::<Vec<_>>(), row)
+    };
+    let between = |(key, _): &(Vec<Option<Value>>, Row)| {
+        after.as_ref().is_none_or(|after| by_order(key, after).is_gt())
+            && before.as_ref().is_none_or(|before| by_order(key, before).is_lt())
+    };
+    let mut rows: Vec<_> =
+        fitting(table, tx, mapped, selection.filter)?.into_iter().map(keyed).filter(between).collect();
+    rows.sort_by(|(one, _), (other, _)| by_order(one, other));
+    let count = |rows: Option<u64>| rows.map(|rows| usize::try_from(rows).unwrap_or(usize::MAX));
+    let (offset, limit) = (count(selection.offset).unwrap_or(0), count(selection.limit).unwrap_or(usize::MAX));
+    // Where only the place before which is said, they are counted from that.
+    let (skipped, taken) = (offset.min(rows.len()), limit.min(rows.len().saturating_sub(offset)));
+    let from_end = before.is_some() && after.is_none();
+    let first = if from_end { rows.len() - skipped - taken } else { skipped };
+    Ok(rows.into_iter().skip(first).take(taken).map(|(_, row)| row).collect())
+}
+
+/// The order of two values in one column.
+fn compare(by: OrderColumn, one: &Option<Value>, other: &Option<Value>) -> Ordering {
+    match (one, other) {
+        (None, None) => Ordering::Equal,
+        (None, Some(_)) => {
+            if by.nulls_first {
+                Ordering::Less
+            } else {
+                Ordering::Greater
+            }
+        }
+        (Some(_), None) => {
+            if by.nulls_first {
+                Ordering::Greater
+            } else {
+                Ordering::Less
+            }
+        }
+        (Some(one), Some(other)) => {
+            if by.descending {
+                other.cmp(one)
+            } else {
+                one.cmp(other)
+            }
+        }
+    }
 }
 
 /// How many rows fulfil a filter, counting no further than `limit`.

@@ -45,6 +45,7 @@ pub(super) fn encode(
             ArgumentType::Inferred => parameter,
         }),
         Argument::Values(values) => array(values, ty, columns, parameter).map(Some),
+        Argument::Encoded(value) => Ok((*value).clone()),
         Argument::Rows(rows) => Ok(Some(i64::try_from(*rows).unwrap_or(i64::MAX).to_be_bytes().to_vec())),
     };
     let encoded = |one| Ok(encoded(one)?.map(|bytes| Encoded(bytes.into())));

@@ -3,13 +3,16 @@
 mod answer;
 mod arguments;
 mod call;
+mod count;
 mod delete;
 mod engine;
 mod get;
 mod insert;
+mod list;
 mod post_process;
 mod pre_process;
 mod read;
+mod stream;
 mod update;
 mod upsert;
 mod verb;
@@ -19,14 +22,17 @@ use std::sync::Arc;
 
 pub(crate) use answer::{decode as decode_fields, without_rejects};
 pub use call::{Aligned, Answer, Call, CountVerb, Plain, Reported, Returning};
+pub use count::{Count, Exists};
 use deadpool_postgres::Pool;
 pub use delete::Delete;
 use engine::Engine;
 pub use engine::Explanation;
 pub use get::Get;
 pub use insert::Insert;
+pub use list::{List, Page};
 pub use post_process::{PostProcess, WithReport};
 pub use pre_process::PreProcess;
+pub use stream::{RowChunks, RowStream};
 pub use update::Update;
 pub(crate) use update::resolve as resolve_update;
 pub(crate) use upsert::resolve as resolve_upsert;
@@ -37,10 +43,9 @@ use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Filter;
 use crate::metrics::Metrics;
-use crate::model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, Unique};
+use crate::model::{BatchModel, InsertRow, KeyFor, PatchRow, Unique};
 use crate::observe::ErrorObserver;
 use crate::reject::RejectSink;
-use crate::session::Within;
 use crate::source::{Feed, Keys, Rows};
 
 /// Bulk operations on the table of `M`, over a pool. Cheap to clone; clones share what they know of the table.
@@ -270,25 +275,19 @@ impl<M: BatchModel> BatchOperations<M> {
         PreProcess::new(self.clone(), process)
     }
 
-    /// Reads the rows that fulfil a filter, in the order of the key, `limit` of them at the most; inside of
-    /// the caller's transaction, if one is given.
-    ///
-    /// # Errors
-    /// Those of the connection and of [`check_schema`](Self::check_schema).
-    pub async fn list(&self, filter: Filter<M>, limit: Option<u64>, within: Option<Within<'_>>) -> Result<Vec<M>>
-    where
-        M: ReadRow,
-    {
-        read::list(&self.engine, within, filter, limit).await
+    /// Reads the rows that fulfil a filter: all of them, or by pages, or as a stream. See [`List`].
+    pub fn list<'a>(&self, filter: Filter<M>) -> List<'a, M> {
+        List::new(self.engine.clone(), filter)
     }
 
-    /// How many rows fulfil a filter, counting no further than `limit`; inside of the caller's transaction,
-    /// if one is given.
-    ///
-    /// # Errors
-    /// Those of [`list`](Self::list).
-    pub async fn count(&self, filter: Filter<M>, limit: Option<u64>, within: Option<Within<'_>>) -> Result<u64> {
-        read::count(&self.engine, within, filter, limit).await
+    /// How many rows fulfil a filter. `.limit(n)` counts no further.
+    pub fn count<'a>(&self, filter: Filter<M>) -> Count<'a, M> {
+        Count::new(self.engine.clone(), filter)
+    }
+
+    /// Whether a row fulfils a filter; looks no further than the first.
+    pub fn exists<'a>(&self, filter: Filter<M>) -> Exists<'a, M> {
+        Exists::new(self.engine.clone(), filter)
     }
 
     /// What was measured of the calls so far, of this value and its clones.

@@ -66,7 +66,7 @@ pub(crate) enum Session<'a> {
 /// A connection from the pool. Dropped with its transaction open, it is discarded.
 pub(crate) struct Pooled {
     client: Option<Object>,
-    vouched_for: bool,
+    pub(super) vouched_for: bool,
 }
 
 impl Drop for Pooled {
@@ -78,16 +78,28 @@ impl Drop for Pooled {
 }
 
 impl Pooled {
-    fn client(&self) -> Result<&Object> {
-        self.client.as_ref().ok_or_else(|| Error::new(ErrorKind::Connection, "the connection was given back"))
+    pub(super) async fn get(pool: &Pool) -> Result<Self> {
+        Ok(Pooled { client: Some(pool.get().await?), vouched_for: true })
     }
+
+    pub(super) fn client(&self) -> Result<&Object> {
+        self.client.as_ref().ok_or_else(given_back)
+    }
+
+    pub(super) fn client_mut(&mut self) -> Result<&mut Object> {
+        self.client.as_mut().ok_or_else(given_back)
+    }
+}
+
+fn given_back() -> Error {
+    Error::new(ErrorKind::Connection, "the connection was given back")
 }
 
 impl<'a> Session<'a> {
     /// A connection from the pool, or a savepoint in the caller's transaction.
     pub(crate) async fn open(pool: &Pool, within: Option<Within<'a>>) -> Result<Session<'a>> {
         match within {
-            None => Ok(Session::Pooled(Pooled { client: Some(pool.get().await?), vouched_for: true })),
+            None => Ok(Session::Pooled(Pooled::get(pool).await?)),
             Some(Within(caller)) => Ok(Session::Caller(caller.savepoint().await?)),
         }
     }
@@ -284,7 +296,7 @@ fn copy_messages(rows: Bytes) -> impl Iterator<Item = Bytes> {
     std::iter::once(header).chain(pieces).chain(std::iter::once(trailer))
 }
 
-fn push(rows: &mut RowsBuilder, row: &Row) -> Result<()> {
+pub(super) fn push(rows: &mut RowsBuilder, row: &Row) -> Result<()> {
     let fields = (0..row.len()).map(|column| row.try_get::<_, Raw<'_>>(column).map(|raw| raw.0));
     rows.push_raw(fields.collect::<Result<Vec<_>, _>>()?.into_iter());
     Ok(())

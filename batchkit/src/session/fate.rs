@@ -16,9 +16,15 @@ use crate::wire::EncodedRows;
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     xid: String,
-    pid: i32,
-    backend_start: String,
+    backend: Backend,
     crashes: String,
+}
+
+/// What a backend is known by: process ids are given out again.
+#[derive(Debug, Clone)]
+pub(crate) struct Backend {
+    pid: i32,
+    start: String,
 }
 
 /// What became of a transaction.
@@ -60,17 +66,32 @@ impl Identity {
         let string = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
         Some(Identity {
             xid: string(xid)?,
-            pid: i32::from_be_bytes(pid.try_into().ok()?),
-            backend_start: string(backend_start)?,
+            backend: Backend { pid: i32::from_be_bytes(pid.try_into().ok()?), start: string(backend_start)? },
             crashes: string(crashes)?,
         })
+    }
+}
+
+impl Backend {
+    /// Makes settings as [`settle`] does, and asks what the backend is known by.
+    pub(super) fn settle() -> String {
+        format!(
+            "SELECT ({}), pg_backend_pid(), \
+             (SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid())",
+            settle()
+        )
+    }
+
+    /// Reads the answer of [`settle`](Self::settle).
+    pub(super) fn read(answer: &tokio_postgres::Row) -> Option<Self> {
+        Some(Backend { pid: answer.try_get(1).ok()?, start: answer.try_get(2).ok()? })
     }
 }
 
 /// Ends the backend and tells what became of its transaction.
 pub(crate) async fn fate(pool: &Pool, identity: &Identity) -> Result<Fate> {
     let mut session = Session::open(pool, None).await?;
-    end_backend(&mut session, identity).await?;
+    end_backend(&mut session, &identity.backend).await?;
     let sql = format!(
         "SELECT CASE WHEN pg_is_in_recovery() OR {CRASHES} <> $1 THEN 'undecided' \
          ELSE coalesce(pg_xact_status($2::text::xid8), 'undecided') END"
@@ -87,12 +108,12 @@ pub(crate) async fn fate(pool: &Pool, identity: &Identity) -> Result<Fate> {
 
 /// Ends the backend, and waits until it is gone: its locks are free then, and nothing it had read can still
 /// take effect.
-async fn end_backend(session: &mut Session<'_>, identity: &Identity) -> Result<()> {
+pub(super) async fn end_backend(session: &mut Session<'_>, backend: &Backend) -> Result<()> {
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2";
     let mut pause = Duration::from_millis(1);
     loop {
-        let (living, _) = session.run(sql, &[&identity.pid, &identity.backend_start]).await?;
+        let (living, _) = session.run(sql, &[&backend.pid, &backend.start]).await?;
         if living.is_empty() {
             return Ok(());
         }

@@ -5,6 +5,7 @@
 mod client;
 mod fate;
 mod isolate;
+mod portal;
 mod run;
 mod transport;
 
@@ -12,5 +13,6 @@ pub use client::Within;
 pub(crate) use client::{Encoded, Question, Session};
 pub(crate) use fate::{Fate, Identity, fate};
 pub(crate) use isolate::{Suspect, Suspects};
+pub(crate) use portal::{Fetching, Piece, Unread};
 pub(crate) use run::{Broken, ChunkAnswer, Mode, Reading, StoredRow, Work, run_chunk};
 pub(crate) use transport::Carrier;

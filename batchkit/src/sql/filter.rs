@@ -19,6 +19,8 @@ pub(crate) enum Argument<'f> {
     Value(&'f FilterValue),
     /// An array of them.
     Values(&'f FilterValues),
+    /// A value in its binary form already; `None` is NULL.
+    Encoded(&'f Option<Vec<u8>>),
     /// A number of rows.
     Rows(u64),
 }
@@ -49,14 +51,6 @@ impl<'f> Arguments<'f> {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
-    }
-}
-
-/// ` WHERE …`, or nothing where every row fits.
-pub(super) fn where_clause<'f>(table: &TableSql, filter: &'f Expression, arguments: &mut Arguments<'f>) -> String {
-    match filter {
-        Expression::Constant(true) => String::new(),
-        filter => format!(" WHERE {}", condition(table, filter, arguments)),
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct ColumnSql {
     pub(crate) taken_apart: bool,
     /// Whether the type has an equality.
     pub(crate) comparable: bool,
+    /// Whether it is known to hold no NULL.
+    pub(crate) not_null: bool,
     /// Whether it is `json`, whose documents are compared as `jsonb`.
     pub(crate) json: bool,
     /// The column's own collation.
@@ -56,6 +58,7 @@ impl TableSql {
                 type_sql: found.type_sql.clone(),
                 taken_apart: found.taken_apart,
                 comparable: is_comparable(&found.ty),
+                not_null: found.not_null,
                 json: *base(&found.ty) == Type::JSON,
                 collation: found.collation.clone(),
                 default: found.default.clone().filter(|_| found.default_allowed),
@@ -97,6 +100,7 @@ impl TableSql {
                 name: quote(column.name),
                 taken_apart: type_sql.ends_with("[]"),
                 comparable: fitting.is_none_or(|ty| is_comparable(ty)),
+                not_null: column.nullable.zip(fitting).is_some_and(|(nullable, ty)| !nullable(ty)),
                 json: type_sql == "json",
                 type_sql,
                 collation: None,

@@ -37,7 +37,7 @@ pub(super) async fn a_taken_key_waits_for_its_rival(place: &Place) {
             assert_eq!((error.kind(), error.constraint()), (ErrorKind::UniqueViolation, Some("products_sku_key")));
             let upserted = upsert.await.unwrap().unwrap();
             assert_eq!((upserted.inserted, upserted.updated), (0, 1));
-            assert_eq!(repo.list(Filter::all(), None).await.unwrap()[0].price, 50);
+            assert_eq!(repo.list(Filter::all()).await.unwrap()[0].price, 50);
         } else {
             let add = waiting(place, add).await;
             tx.rollback().await.unwrap();

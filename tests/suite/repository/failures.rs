@@ -32,11 +32,11 @@ pub(super) async fn a_chunk_fails_as_a_whole(place: &Place) {
     let counts = (report.inserted(), report.failed(), report.not_attempted(), report.chunks(), report.total());
     assert_eq!(counts, (4, 4, 3, 1, 11));
     assert_eq!(report.outcomes().unwrap()[3..5], [Outcome::Inserted, Outcome::Failed]);
-    assert_eq!(skus(&repo.list(Filter::all(), None).await.unwrap()), ["sku 0", "sku 1", "sku 2", "sku 3"]);
+    assert_eq!(skus(&repo.list(Filter::all()).await.unwrap()), ["sku 0", "sku 1", "sku 2", "sku 3"]);
     // The numbers that were drawn are gone.
     assert!(repo.add(new(20)).await.unwrap().unwrap().id > 4);
 
-    let mut stored = repo.list(Filter::all(), None).await.unwrap();
+    let mut stored = repo.list(Filter::all()).await.unwrap();
     stored[4].price = -7;
     let error = repo.batch_update(&stored).await.unwrap_err();
     assert_eq!(told(&error), (ErrorKind::CheckViolation, Some("23514"), check, vec![4..5], vec![0..4]));
@@ -55,7 +55,7 @@ pub(super) async fn unique_keys_are_kept(place: &Place) {
         let error = repo.batch_add(rows.map(new)).await.unwrap_err();
         let key = Some("products_sku_key");
         assert_eq!(told(&error), (ErrorKind::UniqueViolation, Some("23505"), key, vec![4..6], vec![0..4]));
-        let stored = repo.list(Product::FIELDS.price.ge(7), None).await.unwrap();
+        let stored = repo.list(Product::FIELDS.price.ge(7)).await.unwrap();
         assert_eq!(skus(&stored), ["sku 7", "sku 8", "sku 9", "sku 10"]);
         repo.batch_remove(stored.iter().map(|product| product.id)).await.unwrap();
     }
@@ -112,7 +112,7 @@ pub(super) async fn the_duplicate_policy(place: &Place) {
     let with = |duplicates| place.with::<Product>(BatchConfig { duplicates, ..BatchConfig::default() });
     let rows = || [1, 2, 3, 1, 4, 1].iter().zip(10..).map(|(&n, price)| NewProduct { price, ..new(n) });
     let prices = async || {
-        let stored = with(DuplicatePolicy::Error).list(Filter::all(), None).await.unwrap();
+        let stored = with(DuplicatePolicy::Error).list(Filter::all()).await.unwrap();
         let mut prices: Vec<i64> = stored.iter().map(|product| product.price).collect();
         prices.sort_unstable();
         prices
@@ -125,7 +125,7 @@ pub(super) async fn the_duplicate_policy(place: &Place) {
     let upserted = with(DuplicatePolicy::LastWins).batch_upsert(rows()).await.unwrap();
     assert_eq!((upserted.inserted, upserted.updated, prices().await), (0, 4, vec![11, 12, 14, 15]));
 
-    let stored = with(DuplicatePolicy::Error).list(Filter::all(), 1).await.unwrap();
+    let stored = with(DuplicatePolicy::Error).list(Filter::all()).limit(1).await.unwrap();
     let twice = [20, 21].map(|price| Product { price, ..stored[0].clone() });
     let error = with(DuplicatePolicy::Error).batch_update(&twice).await.unwrap_err();
     assert_eq!(told(&error), (ErrorKind::DuplicateKey, None, None, vec![0..2], vec![]));
@@ -169,7 +169,7 @@ pub(super) async fn bad_rows_are_turned_away(place: &Place) {
     );
     let key = report.rejects()[3].key.as_ref().unwrap().get::<String>("sku");
     assert_eq!(key.as_deref(), Some("sku 7"));
-    let stored = repo.list(Product::FIELDS.price.ne(5), None).await.unwrap();
+    let stored = repo.list(Product::FIELDS.price.ne(5)).await.unwrap();
     assert_eq!(skus(&stored), ["sku 0", "sku 3", "sku 4", "sku 6", "sku 9"]);
     let strict = place.with::<Product>(BatchConfig { max_rejects: Some(1), ..config });
     assert_eq!(strict.batch_add(&rows).await.unwrap_err().kind(), ErrorKind::TooManyRejects);

@@ -33,7 +33,7 @@ macro_rules! contract {
 }
 
 contract! {
-    rows: add_and_get update upsert_and_remove conditions plain defaults_and_keys references;
+    rows: add_and_get update upsert_and_remove conditions orders_and_pages plain defaults_and_keys references;
     failures: a_chunk_fails_as_a_whole unique_keys_are_kept references_are_kept rows_without_a_form
         the_duplicate_policy null_in_the_conflict_key bad_rows_are_turned_away all_or_nothing names_and_settings;
     transactions: commit_rollback_and_drop two_repositories nested an_error_leaves_it_usable isolation

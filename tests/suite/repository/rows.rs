@@ -1,7 +1,8 @@
 //! What goes in, comes out, changes, and is found.
 
-use batchkit::{BatchModel, ErrorKind, Filter, Upserted};
+use batchkit::{BatchModel, Cursor, ErrorKind, Filter, Upserted};
 use chrono::DateTime;
+use futures_util::TryStreamExt;
 
 use super::model::{Category, NewPrice, NewProduct, NewReview, Product, Review, Shelf, new};
 use super::places::Place;
@@ -34,7 +35,7 @@ pub(super) async fn update(place: &Place) {
     }
     // Price only.
     assert_eq!(repo.batch_update(&products).fields(f.price).await.unwrap(), 10);
-    let stored = repo.list(Filter::all(), None).await.unwrap();
+    let stored = repo.list(Filter::all()).await.unwrap();
     assert!(stored.iter().zip(&products).all(|(is, wanted)| is.price == wanted.price && is.tags.len() == 2));
     assert!(stored.iter().all(|product| product.updated_at.timestamp() > 1_000_000_000), "on_update has set it");
     // Everything; then nothing is left to change.
@@ -62,7 +63,7 @@ pub(super) async fn upsert_and_remove(place: &Place) {
     assert_eq!(upserted, Upserted { inserted: 5, updated: 5, unchanged: 0 });
     let again = repo.batch_upsert(&rows).on(Product::FIELDS.sku).if_changed().await.unwrap();
     assert_eq!(again, Upserted { inserted: 0, updated: 0, unchanged: 10 });
-    let all = repo.list(Filter::all(), None).await.unwrap();
+    let all = repo.list(Filter::all()).await.unwrap();
     let new_ones: Vec<i64> = all[10..].iter().map(|product| product.id).collect();
     assert_eq!(repo.batch_remove(new_ones.iter().copied().chain([12_345])).await.unwrap(), 5);
 }
@@ -81,7 +82,7 @@ pub(super) async fn conditions(place: &Place) {
     });
     repo.batch_add(rows).await.unwrap();
     let listed = async |filter: Filter<Product>, limit: Option<u64>| {
-        let products = repo.list(filter, limit).await.unwrap();
+        let products = repo.list(filter).limit(limit.unwrap_or(100)).await.unwrap();
         products.into_iter().map(|product| product.sku[4..].parse().unwrap()).collect::<Vec<i64>>()
     };
     let old = f.updated_at.lt(DateTime::UNIX_EPOCH + chrono::Duration::days(11_000));
@@ -117,6 +118,55 @@ pub(super) async fn conditions(place: &Place) {
     assert!(!repo.exists(f.sku.eq("'; DROP TABLE products; --")).await.unwrap());
 }
 
+pub(super) async fn orders_and_pages(place: &Place) {
+    let repo = &place.repository::<Product>();
+    let f = Product::FIELDS;
+    let note = |n: i64| (n % 3 > 0).then(|| format!("note {}", n % 3));
+    repo.batch_add((0..10).map(|n| NewProduct { price: n / 4, note: note(n), ..new(n) })).await.unwrap();
+    let ids = |products: &[Product]| products.iter().map(|product| product.id).collect::<Vec<_>>();
+    let all = || repo.list(Filter::all());
+    assert_eq!(ids(&all().order_by(f.price.desc()).await.unwrap()), [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(ids(&all().order_by((f.price.desc(), f.id)).await.unwrap()), [9, 10, 5, 6, 7, 8, 1, 2, 3, 4]);
+    assert_eq!(ids(&all().order_by("note desc").await.unwrap()), [10, 7, 4, 1, 9, 6, 3, 8, 5, 2]);
+    assert_eq!(ids(&all().order_by(f.note.desc().nulls_last()).limit(4).await.unwrap()), [9, 6, 3, 8]);
+    assert_eq!(ids(&all().order_by(f.note.asc().nulls_first()).offset(3).limit(3).await.unwrap()), [10, 2, 5]);
+    let error = all().order_by("prise").await.unwrap_err();
+    assert_eq!((error.kind(), error.table()), (ErrorKind::UnknownField, Some("products")));
+    // Behind a row and before one; the limit is counted from the place.
+    let (third, ninth) = (repo.get(3).await.unwrap().unwrap(), repo.get(9).await.unwrap().unwrap());
+    assert_eq!(ids(&all().after(&third).before(&ninth).limit(2).await.unwrap()), [4, 5]);
+    assert_eq!(ids(&all().before(&ninth).limit(2).await.unwrap()), [7, 8]);
+    assert_eq!(ids(&all().before(&ninth).limit(2).offset(1).await.unwrap()), [6, 7]);
+    assert_eq!(ids(&all().order_by(f.note).after(&third).await.unwrap()), [6, 9, 1, 4, 7, 10]);
+    assert_eq!(ids(&all().order_by("note desc").before(&third).limit(3).await.unwrap()), [1, 9, 6]);
+    // Pages to the end and back, also by the cursors' texts.
+    let mut pages = Vec::new();
+    let mut page = all().order_by("note desc").page(4).await.unwrap();
+    assert_eq!(page.previous, None);
+    while let Some(next) = page.next.take() {
+        pages.push(ids(&page.rows));
+        page = all().order_by("note desc").after(next.to_string().parse::<Cursor>().unwrap()).page(4).await.unwrap();
+    }
+    assert_eq!((pages, ids(&page.rows)), (vec![vec![10, 7, 4, 1], vec![9, 6, 3, 8]], vec![5, 2]));
+    let back = all().order_by("note desc").before(page.previous.clone().unwrap()).page(4).await.unwrap();
+    assert_eq!((ids(&back.rows), back.next.is_some(), back.previous.is_some()), (vec![9, 6, 3, 8], true, true));
+    let back = all().order_by("note desc").before(back.previous.unwrap()).page(4).await.unwrap();
+    assert_eq!((ids(&back.rows), back.next.is_some(), back.previous), (vec![10, 7, 4, 1], true, None));
+    let error = all().after(page.previous.unwrap()).await.unwrap_err();
+    assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidCursor, Some("products")));
+    assert_eq!(all().page(0).await.unwrap_err().kind(), ErrorKind::Config);
+    assert_eq!(all().limit(1).page(2).await.unwrap_err().kind(), ErrorKind::Config);
+    // One after the other.
+    let streamed: Vec<Product> = repo.stream(f.id.gt(6)).order_by("id desc").fetch_size(3).try_collect().await.unwrap();
+    assert_eq!(ids(&streamed), [10, 9, 8, 7]);
+    let nothing = repo.stream(Filter::all()).fetch_size(0).try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::Config);
+    let mut connection = place.database.connect().await.unwrap();
+    let mut tx = connection.transaction().await.unwrap();
+    assert!(repo.exists(f.id.eq(3)).within(&mut tx).await.unwrap());
+    assert_eq!(repo.count(Filter::all()).limit(4).within(&mut tx).await.unwrap(), 4);
+}
+
 pub(super) async fn plain(place: &Place) {
     let repo = &place.repository::<Product>();
     let added = repo.add(new(50)).await.unwrap().unwrap();
@@ -139,7 +189,7 @@ pub(super) async fn defaults_and_keys(place: &Place) {
     added[0].text.push('!');
     assert_eq!(reviews.batch_update(&added).if_changed().await.unwrap(), 1);
     assert_eq!(reviews.batch_update(&added[..1]).await.unwrap(), 1);
-    let versions = reviews.list(Filter::all(), None).await.unwrap();
+    let versions = reviews.list(Filter::all()).await.unwrap();
     assert_eq!(versions.iter().map(|r| r.version).collect::<Vec<_>>(), [3, 1]);
     // Named, it is set as it is.
     let given = Review { version: 7, ..added[1].clone() };
@@ -161,7 +211,7 @@ pub(super) async fn defaults_and_keys(place: &Place) {
         [Some(rows[2].clone()), None, Some(rows[0].clone())]
     );
     let in_order: Vec<Shelf> = [2, 1, 0].map(|at: usize| rows[at].clone()).into();
-    assert_eq!(shelves.list(Filter::all(), None).await.unwrap(), in_order);
+    assert_eq!(shelves.list(Filter::all()).await.unwrap(), in_order);
     let error = shelves.batch_add([shelf(9, "z", Some("x"))]).await.unwrap_err();
     assert_eq!((error.kind(), error.constraint()), (ErrorKind::UniqueViolation, Some("one_code")));
     let moved = Shelf { shelf: 5, ..shelf(5, "new", Some("x")) };

@@ -28,15 +28,15 @@ pub(super) async fn commit_rollback_and_drop(place: &Place) {
         assert_eq!((known.inserted, known.updated), (1, 1));
         assert_eq!(repo.count(Filter::all()).within(&mut tx).await.unwrap(), 10);
         let wanted = ["sku 1", "sku 201", "sku 202", "sku 203", "sku 204", "sku 206"];
-        let dear = repo.list(Product::FIELDS.price.ge(200), None).within(&mut tx).await.unwrap();
+        let dear = repo.list(Product::FIELDS.price.ge(200)).within(&mut tx).await.unwrap();
         assert_eq!(skus(&dear), wanted, "{end:?}");
-        assert_eq!(repo.list(Filter::all(), None).await.unwrap(), stored, "nobody else sees it");
+        assert_eq!(repo.list(Filter::all()).await.unwrap(), stored, "nobody else sees it");
         match end {
             End::Commit => tx.commit().await.unwrap(),
             End::Rollback => tx.rollback().await.unwrap(),
             End::Drop => drop(tx),
         }
-        let dear = repo.list(Product::FIELDS.price.ge(200), None).await.unwrap();
+        let dear = repo.list(Product::FIELDS.price.ge(200)).await.unwrap();
         assert_eq!(skus(&dear), if end == End::Commit { &wanted[..] } else { &[] }, "{end:?}");
         assert_eq!(repo.count(Filter::all()).await.unwrap(), if end == End::Commit { 10 } else { 6 }, "{end:?}");
     }
@@ -78,10 +78,10 @@ pub(super) async fn nested(place: &Place) {
     repo.batch_add([new(4)]).within(&mut innermost).await.unwrap();
     drop(innermost);
     inner.commit().await.unwrap();
-    assert_eq!(skus(&repo.list(Filter::all(), None).within(&mut tx).await.unwrap()), ["sku 1", "sku 3"]);
+    assert_eq!(skus(&repo.list(Filter::all()).within(&mut tx).await.unwrap()), ["sku 1", "sku 3"]);
     assert_eq!(repo.count(Filter::all()).await.unwrap(), 0);
     tx.commit().await.unwrap();
-    assert_eq!(skus(&repo.list(Filter::all(), None).await.unwrap()), ["sku 1", "sku 3"]);
+    assert_eq!(skus(&repo.list(Filter::all()).await.unwrap()), ["sku 1", "sku 3"]);
 }
 
 pub(super) async fn an_error_leaves_it_usable(place: &Place) {
@@ -99,7 +99,7 @@ pub(super) async fn an_error_leaves_it_usable(place: &Place) {
     assert_eq!(error.kind(), ErrorKind::Config);
     tx.commit().await.unwrap();
     let wanted = ["sku 0", "sku 1", "sku 2", "sku 3", "sku 20", "sku 21"];
-    assert_eq!(skus(&repo.list(Filter::all(), None).await.unwrap()), wanted);
+    assert_eq!(skus(&repo.list(Filter::all()).await.unwrap()), wanted);
 }
 
 /// Read committed: each call sees what is committed when it starts.
@@ -116,10 +116,10 @@ pub(super) async fn isolation(place: &Place) {
     assert_eq!(repo.batch_remove([added[0].id]).within(&mut other).await.unwrap(), 0);
     repo.batch_add([new(3)]).within(&mut other).await.unwrap();
     one.commit().await.unwrap();
-    assert_eq!(skus(&repo.list(Filter::all(), None).within(&mut other).await.unwrap()), ["sku 1", "sku 2", "sku 3"]);
+    assert_eq!(skus(&repo.list(Filter::all()).within(&mut other).await.unwrap()), ["sku 1", "sku 2", "sku 3"]);
     assert_eq!(repo.batch_update(&added).within(&mut other).await.unwrap(), 2);
     other.rollback().await.unwrap();
-    assert_eq!(skus(&repo.list(Filter::all(), None).await.unwrap()), ["sku 1", "sku 2"]);
+    assert_eq!(skus(&repo.list(Filter::all()).await.unwrap()), ["sku 1", "sku 2"]);
 }
 
 pub(super) async fn transactions_of_others(place: &Place) {
@@ -132,7 +132,7 @@ pub(super) async fn transactions_of_others(place: &Place) {
         repo.batch_upsert([new(1)]).within(&mut tx).await.map(drop),
         repo.batch_get([1i64]).within(&mut tx).await.map(drop),
         repo.batch_remove([1i64]).within(&mut tx).await.map(drop),
-        repo.list(Filter::all(), None).within(&mut tx).await.map(drop),
+        repo.list(Filter::all()).within(&mut tx).await.map(drop),
         repo.count(Filter::all()).within(&mut tx).await.map(drop),
     ];
     for call in calls {
