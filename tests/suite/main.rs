@@ -22,5 +22,6 @@ mod stages;
 mod statements;
 mod tables;
 mod transaction;
+mod twin;
 mod types;
 mod unchanged;

@@ -388,7 +388,7 @@ fn filter(rng: &mut Rng, depth: u8) -> (Filter<Kinds>, String) {
         4 => match rng.u8(..3) {
             0 => (f.double.is_null(), "double IS NULL".to_owned()),
             1 => (f.text.is_not_null(), "text IS NOT NULL".to_owned()),
-            _ => (f.list.is_in(Vec::<Vec<Option<i32>>>::new()), "list IN ()".to_owned()),
+            _ => (f.number.is_in(Vec::<Decimal>::new()), "number IN ()".to_owned()),
         },
         5 => {
             let value = kinds(rng, 0).document.unwrap_or_default();
