@@ -223,7 +223,6 @@ impl State {
 }
 
 /// Puts rows into the order of these columns; NULL comes last.
-#[cfg_attr(not(test), expect(dead_code, reason = "as are those that relations will ask for"))]
 fn sort(table: &Table, rows: &mut [Row], order: &[usize]) {
     let value = |row: &Row| -> Vec<_> {
         let parts = order.iter().map(|&column| field(row, column).map(|bytes| table.value(column, bytes)));

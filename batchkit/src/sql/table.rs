@@ -81,14 +81,13 @@ impl TableSql {
     pub(crate) fn declared(model: &Model) -> Result<Self> {
         let columns = model.columns.iter().map(|column| {
             let fitting = preferred_type(column);
-            let type_sql =
-                column.pg_type.map(str::to_owned).or_else(|| fitting.map(|ty| type_text(ty))).ok_or_else(|| {
-                    let what = format!(
-                        "field `{}` has no type known without a server: say #[batch(pg_type = \"…\")]",
-                        column.field
-                    );
-                    Error::new(ErrorKind::Schema, what).in_table(model.display_name()).in_column(column.name)
-                })?;
+            let type_sql = column.pg_type.map(str::to_owned).or_else(|| fitting.map(type_text)).ok_or_else(|| {
+                let what = format!(
+                    "field `{}` has no type known without a server: say #[batch(pg_type = \"…\")]",
+                    column.field
+                );
+                Error::new(ErrorKind::Schema, what).in_table(model.display_name()).in_column(column.name)
+            })?;
             let default = matches!(column.kind, crate::model::ColumnKind::Auto).then(|| {
                 format!(
                     "nextval(pg_get_serial_sequence('{}', '{}'))",
@@ -99,7 +98,7 @@ impl TableSql {
             Ok(ColumnSql {
                 name: quote(column.name),
                 taken_apart: type_sql.ends_with("[]"),
-                comparable: fitting.is_none_or(|ty| is_comparable(ty)),
+                comparable: fitting.is_none_or(is_comparable),
                 not_null: column.nullable.zip(fitting).is_some_and(|(nullable, ty)| !nullable(ty)),
                 json: type_sql == "json",
                 type_sql,
@@ -125,7 +124,7 @@ pub(crate) fn preferred_type(column: &Column) -> Option<&'static Type> {
 }
 
 /// Types that a field may fit, the likeliest first: the one that is meant when no server is asked.
-const PREFERRED: &[&'static Type] = &[
+const PREFERRED: &[&Type] = &[
     &Type::BOOL,
     &Type::INT2,
     &Type::INT4,

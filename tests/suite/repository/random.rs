@@ -244,9 +244,11 @@ async fn the_twin_does_what_postgresql_does() {
                     assert_eq!(answers.0, answers.1, "{what}");
                 }
                 if commit {
-                    (one.commit().await.unwrap(), other.commit().await.unwrap());
+                    one.commit().await.unwrap();
+                    other.commit().await.unwrap();
                 } else {
-                    (one.rollback().await.unwrap(), other.rollback().await.unwrap());
+                    one.rollback().await.unwrap();
+                    other.rollback().await.unwrap();
                 }
             }
             assert_eq!(twin.all().await, real.all().await, "{}", context("the rows"));
