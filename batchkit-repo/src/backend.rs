@@ -4,8 +4,10 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use batchkit::model::FieldNames;
-use batchkit::{Filter, Keys, Order, Page, Position, RelationPaths, Result, Rows, Upserted, Within};
+use batchkit::{Filter, Keys, Order, Page, Position, RelationPaths, Result, Rows, Upserted};
 use futures_util::Stream;
+
+use crate::within::Within;
 
 /// Entities one after the other; it ends early with an error only.
 pub type EntityStream<'a, E> = Pin<Box<dyn Stream<Item = Result<E>> + Send + 'a>>;

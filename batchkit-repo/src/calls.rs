@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use batchkit::model::Fields;
-use batchkit::{Relations, Result, Upserted, Within};
+use batchkit::{Relations, Result, Upserted};
 
 use crate::backend::{
     AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest,
 };
+use crate::within::Within;
 
 /// A call on a backend: its request, the backend's method, and what `.await` gives.
 macro_rules! calls {

@@ -3,9 +3,10 @@
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
-use batchkit::{Relations, Result, Within};
+use batchkit::{Relations, Result};
 
 use crate::calls::{Count, GetAligned};
+use crate::within::Within;
 
 /// Reads one entity by key; `.await` gives it, if there is one.
 #[derive(Debug)]

@@ -2,17 +2,24 @@
 
 use async_trait::async_trait;
 use batchkit::{BatchModel, BatchOperations, List, Page, ReadRow, Result, Upserted};
+use futures_util::stream;
 
 use crate::backend::{
     AddRequest, CountRequest, EntityStream, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest,
     UpsertRequest,
 };
+use crate::within::Within;
+
+/// The caller's transaction, which has to be one on PostgreSQL.
+fn postgres<E: BatchModel>(within: Option<Within<'_>>) -> Result<Option<batchkit::Within<'_>>> {
+    within.map(|within| within.postgres(E::MODEL)).transpose()
+}
 
 /// Runs the call inside of the caller's transaction, if there is one.
 macro_rules! within {
     ($call:expr, $within:expr) => {{
         let call = $call;
-        match $within {
+        match postgres::<E>($within)? {
             Some(within) => call.within(within),
             None => call,
         }
@@ -37,7 +44,7 @@ impl<E: BatchModel> PostgresBackend<E> {
         if with_deleted { self.operations.with_deleted() } else { self.operations.clone() }
     }
 
-    fn select<'a>(&self, request: ListRequest<'a, E>) -> List<'a, E> {
+    fn select<'a>(&self, request: ListRequest<'a, E>) -> Result<List<'a, E>> {
         let ListRequest { filter, order, after, before, limit, offset, with_deleted, relations, within } = request;
         let mut call = self.reads(with_deleted).list(filter).order_by(order).load_relations(relations);
         if let Some(place) = after {
@@ -52,7 +59,7 @@ impl<E: BatchModel> PostgresBackend<E> {
         if let Some(rows) = offset {
             call = call.offset(rows);
         }
-        within!(call, within)
+        Ok(within!(call, within))
     }
 }
 
@@ -101,15 +108,18 @@ impl<E: ReadRow + 'static> RepositoryBackend<E> for PostgresBackend<E> {
     }
 
     async fn list(&self, request: ListRequest<'_, E>) -> Result<Vec<E>> {
-        self.select(request).await
+        self.select(request)?.await
     }
 
     async fn page(&self, request: ListRequest<'_, E>, size: u64) -> Result<Page<E>> {
-        self.select(request).page(size).await
+        self.select(request)?.page(size).await
     }
 
     fn stream<'a>(&self, request: ListRequest<'a, E>, fetch_size: Option<u32>) -> EntityStream<'a, E> {
-        let stream = self.select(request).stream();
+        let stream = match self.select(request) {
+            Ok(list) => list.stream(),
+            Err(error) => return Box::pin(stream::once(std::future::ready(Err(error)))),
+        };
         Box::pin(match fetch_size {
             Some(rows) => stream.fetch_size(rows),
             None => stream,

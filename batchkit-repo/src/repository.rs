@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use batchkit::backend::check_config;
 use batchkit::{
     BatchConfig, BatchModel, BatchOperations, BatchSize, Filter, InsertRow, KeyFor, Keys, PatchRow, ReadRow, Result,
     Rows, Transport,
@@ -13,6 +14,8 @@ use crate::backend::{
     AddRequest, CountRequest, GetRequest, ListRequest, RemoveRequest, RepositoryBackend, UpdateRequest, UpsertRequest,
 };
 use crate::calls::{Add, Count, Get, GetAligned, List, Remove, Update, Upsert};
+use crate::database::Database;
+use crate::memory::{Memory, MemoryBackend};
 use crate::one::{Exists, GetOne};
 use crate::postgres::PostgresBackend;
 use crate::reads::Entities;
@@ -34,11 +37,11 @@ impl<E> fmt::Debug for Repository<E> {
     }
 }
 
-/// Builds a [`Repository`] on PostgreSQL.
+/// Builds a [`Repository`] on a [`Database`].
 #[derive(Debug)]
 #[must_use = "call build()"]
 pub struct RepositoryBuilder<E> {
-    pool: Pool,
+    database: Database,
     use_batch_operations: bool,
     config: BatchConfig,
     of: std::marker::PhantomData<fn() -> E>,
@@ -72,20 +75,46 @@ impl<E: ReadRow + 'static> RepositoryBuilder<E> {
         if !self.use_batch_operations {
             self.config.transport = Transport::Single;
         }
-        let operations = BatchOperations::builder(self.pool).config(self.config).build()?;
-        Ok(Repository::with_backend(PostgresBackend::new(operations)))
+        match self.database.pool() {
+            Ok(pool) => {
+                let operations = BatchOperations::builder(pool).config(self.config).build()?;
+                Ok(Repository::with_backend(PostgresBackend::new(operations)))
+            }
+            Err(memory) => {
+                check_config(&self.config)?;
+                Ok(Repository::with_backend(MemoryBackend::new(memory, self.config)))
+            }
+        }
     }
 }
 
 impl<E: BatchModel + 'static> Repository<E> {
-    /// A repository on PostgreSQL, to be configured.
-    pub fn builder(pool: Pool) -> RepositoryBuilder<E> {
+    /// A repository to be configured, on PostgreSQL (`builder(pool)`) or whatever else is a [`Database`].
+    pub fn builder(database: impl Into<Database>) -> RepositoryBuilder<E> {
         RepositoryBuilder {
-            pool,
+            database: database.into(),
             use_batch_operations: true,
             config: BatchConfig::default(),
             of: std::marker::PhantomData,
         }
+    }
+
+    /// A repository on PostgreSQL with the default settings.
+    #[must_use]
+    pub fn postgres(pool: Pool) -> Self
+    where
+        E: ReadRow,
+    {
+        Repository::with_backend(PostgresBackend::new(BatchOperations::new(pool)))
+    }
+
+    /// A repository on a database in memory with the default settings, for unit tests.
+    #[must_use]
+    pub fn memory(memory: &Memory) -> Self
+    where
+        E: ReadRow,
+    {
+        Repository::with_backend(MemoryBackend::new(memory.clone(), BatchConfig::default()))
     }
 
     /// A repository over a backend of the caller's own: a double in unit tests, say.

@@ -111,6 +111,17 @@ impl Error {
         Error(Box::new(Inner { kind: Some(kind), what: what.into(), ..Inner::default() }))
     }
 
+    /// A refusal of this kind, as the server words it.
+    pub(crate) fn refusal(kind: ErrorKind) -> Self {
+        if kind == ErrorKind::Stale {
+            return Error::stale();
+        }
+        let known = REFUSALS.iter().find(|(known, ..)| *known == kind);
+        let mut error = Error::new(kind, known.map_or("the server refused", |(_, _, what)| what));
+        error.0.sqlstate = known.map(|(_, state, _)| state.clone());
+        error
+    }
+
     pub(crate) fn schema(table: &str, mismatches: Vec<String>) -> Self {
         let mut error = Error::new(ErrorKind::Schema, "the model does not match the table").in_table(table);
         error.0.mismatches = mismatches;
@@ -134,6 +145,21 @@ impl Error {
 
     pub(crate) fn in_column(mut self, column: impl Into<String>) -> Self {
         self.0.column.get_or_insert(column.into());
+        self
+    }
+
+    pub(crate) fn with_constraint(mut self, constraint: String) -> Self {
+        self.0.constraint = Some(constraint);
+        self
+    }
+
+    pub(crate) fn with_sqlstate(mut self, code: &str) -> Self {
+        self.0.sqlstate = Some(SqlState::from_code(code));
+        self
+    }
+
+    pub(crate) fn with_mismatches(mut self, mismatches: Vec<String>) -> Self {
+        self.0.mismatches = mismatches;
         self
     }
 
@@ -477,16 +503,20 @@ impl From<deadpool_postgres::PoolError> for Error {
     }
 }
 
+/// The refusals that have a kind of their own: their SQLSTATEs, and what is said of them.
+const REFUSALS: [(ErrorKind, SqlState, &str); 5] = [
+    (ErrorKind::UniqueViolation, SqlState::UNIQUE_VIOLATION, "a unique key was broken"),
+    (ErrorKind::ForeignKeyViolation, SqlState::FOREIGN_KEY_VIOLATION, "a foreign key was broken"),
+    (ErrorKind::NotNullViolation, SqlState::NOT_NULL_VIOLATION, "the column refuses NULL"),
+    (ErrorKind::CheckViolation, SqlState::CHECK_VIOLATION, "a check was broken"),
+    (ErrorKind::ExclusionViolation, SqlState::EXCLUSION_VIOLATION, "an exclusion constraint was broken"),
+];
+
 impl From<&DbError> for Error {
     fn from(refusal: &DbError) -> Self {
-        let (kind, known) = match *refusal.code() {
-            SqlState::UNIQUE_VIOLATION => (ErrorKind::UniqueViolation, "a unique key was broken"),
-            SqlState::FOREIGN_KEY_VIOLATION => (ErrorKind::ForeignKeyViolation, "a foreign key was broken"),
-            SqlState::NOT_NULL_VIOLATION => (ErrorKind::NotNullViolation, "the column refuses NULL"),
-            SqlState::CHECK_VIOLATION => (ErrorKind::CheckViolation, "a check was broken"),
-            SqlState::EXCLUSION_VIOLATION => (ErrorKind::ExclusionViolation, "an exclusion constraint was broken"),
-            _ => (ErrorKind::Database, "the server refused"),
-        };
+        let violation = REFUSALS.iter().find(|(_, state, _)| state == refusal.code());
+        let (kind, known) =
+            violation.map_or((ErrorKind::Database, "the server refused"), |(kind, _, what)| (*kind, *what));
         let class = refusal.code().code().get(..2).unwrap_or_default();
         // These classes tell of names, rights and resources. The others (22, 23, P0, …) quote values.
         // What a function of the user's raises, under whatever code, has a context, and may quote them too.

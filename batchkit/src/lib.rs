@@ -139,6 +139,7 @@
 //! `derive` (on by default), and `chrono`, `jiff`, `rust_decimal`, `time`, `uuid` for columns of these
 //! libraries' types.
 
+pub mod backend;
 mod books;
 mod catalog;
 mod config;

@@ -122,6 +122,11 @@ impl KeyShape {
         Arc::new(KeyShape { columns })
     }
 
+    /// The same of names, types and fields.
+    pub(crate) fn of_columns(columns: impl Iterator<Item = (&'static str, Type, usize)>) -> Arc<Self> {
+        KeyShape::new(columns.map(|(name, ty, field)| KeyColumn { name, ty, field }).collect())
+    }
+
     /// The fields that are the key, in its order.
     pub(crate) fn fields(&self) -> impl Iterator<Item = usize> {
         self.columns.iter().map(|column| column.field)

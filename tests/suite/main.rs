@@ -39,6 +39,7 @@ mod stock;
 mod streams;
 mod tables;
 mod transaction;
+mod twin;
 mod types;
 mod unchanged;
 mod versions;

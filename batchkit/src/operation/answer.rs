@@ -29,13 +29,8 @@ pub struct Answered {
 impl Answered {
     /// The same, or an error that holds the report if rows were turned away: they are never passed over.
     pub(super) fn without_rejects(self) -> Result<Self> {
-        if self.report.rejected() == 0 {
-            return Ok(self);
-        }
-        let what =
-            format!("{} rows were turned away; ask for .report() to go on with the others", self.report.rejected());
-        let positions: Vec<usize> = self.report.rejects().iter().map(|reject| reject.position).collect();
-        Err(Error::new(ErrorKind::Rejected, what).of_rows(ranges(&positions)).with_report(self.report))
+        let Answered { report, rows, types, graph } = self;
+        Ok(Answered { report: without_rejects(report)?, rows, types, graph })
     }
 
     /// The stored rows in input order, decoded.
@@ -54,6 +49,16 @@ impl Answered {
             Some((graph, below)) => with_below(rows, types, &graph, below),
         }
     }
+}
+
+/// The report, or an error that holds it if rows were turned away.
+pub(crate) fn without_rejects(report: Report) -> Result<Report> {
+    if report.rejected() == 0 {
+        return Ok(report);
+    }
+    let what = format!("{} rows were turned away; ask for .report() to go on with the others", report.rejected());
+    let positions: Vec<usize> = report.rejects().iter().map(|reject| reject.position).collect();
+    Err(Error::new(ErrorKind::Rejected, what).of_rows(ranges(&positions)).with_report(report))
 }
 
 /// Fills in the relations of these rows with what was inserted below them.

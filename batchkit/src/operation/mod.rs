@@ -22,7 +22,7 @@ mod verb;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-pub(crate) use answer::decode;
+pub(crate) use answer::{decode, without_rejects};
 pub use call::{Aligned, Answer, Call, CountVerb, Plain, Reported, Returning};
 pub use count::{Count, Exists};
 use deadpool_postgres::Pool;
@@ -37,6 +37,8 @@ pub use pre_process::PreProcess;
 pub use relations::WithRelations;
 pub use stream::{RowChunks, RowStream};
 pub use update::Update;
+pub(crate) use update::resolve as resolve_update;
+pub(crate) use upsert::resolve as resolve_upsert;
 pub use upsert::{Upsert, Upserted};
 
 use crate::catalog::{Catalog, Table};

@@ -118,3 +118,15 @@ impl Verb for Update {
         Reading::Tag(Outcome::Updated, Outcome::Missing)
     }
 }
+
+/// The columns that an update is sent, the key's, those that it sets, and the version's if it is
+/// compared, for stores that are not PostgreSQL.
+pub(crate) fn resolve(
+    model: &'static Model,
+    given: &'static [usize],
+    chosen: Option<Vec<FieldNames>>,
+) -> Result<([Vec<usize>; 3], Option<usize>)> {
+    let mut verb = Update { chosen, ..Update::new(given) };
+    let columns = verb.resolve(model)?;
+    Ok(([columns, verb.key, verb.set], verb.version))
+}

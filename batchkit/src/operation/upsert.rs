@@ -159,3 +159,16 @@ impl Verb for Upsert {
         Reading::Cells(&[Outcome::Inserted, Outcome::Updated], rest)
     }
 }
+
+/// The columns that an upsert is sent, its target's, those that it sets, and the version's if it is
+/// compared, for stores that are not PostgreSQL.
+pub(crate) fn resolve(
+    model: &'static Model,
+    given: &'static [usize],
+    on: Option<Vec<FieldNames>>,
+    chosen: Option<Vec<FieldNames>>,
+) -> Result<([Vec<usize>; 3], Option<usize>)> {
+    let mut verb = Upsert { on, chosen, ..Upsert::new(given) };
+    let columns = verb.resolve(model)?;
+    Ok(([columns, verb.target, verb.set], verb.version))
+}

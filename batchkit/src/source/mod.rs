@@ -14,7 +14,7 @@ mod input;
 mod order;
 
 pub(crate) use chunks::{Chunk, Chunks, Limits, Style, ranges};
-pub(crate) use feed::{Feed, Layout};
+pub(crate) use feed::{Encoded, Feed, Layout};
 pub use graph::ChildWriter;
-pub(crate) use graph::{ChildLayout, ChildLayouts};
+pub(crate) use graph::{ChildFault, ChildLayout, ChildLayouts};
 pub use input::{Keys, Rows};

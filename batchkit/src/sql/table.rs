@@ -6,7 +6,7 @@ use super::habits::SoftDelete;
 use super::quote::{quote, table_name};
 use crate::catalog::{RelationKind, Table, TableColumn, TableKey};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ColumnKind, Model};
+use crate::model::{Column, ColumnKind, Model};
 use crate::wire::base;
 
 /// A table as the statements need it.
@@ -145,15 +145,14 @@ impl TableSql {
     /// had the model's columns only, and identities where the model says `auto`.
     pub(crate) fn declared(model: &Model) -> Result<Self> {
         let columns = model.columns.iter().map(|column| {
-            let fitting = PREFERRED.iter().find(|ty| column.accepts(ty));
-            let type_sql =
-                column.pg_type.map(str::to_owned).or_else(|| fitting.map(|ty| type_text(ty))).ok_or_else(|| {
-                    let what = format!(
-                        "field `{}` has no type known without a server: say #[batch(pg_type = \"…\")]",
-                        column.field
-                    );
-                    Error::new(ErrorKind::Schema, what).in_table(model.display_name()).in_column(column.name)
-                })?;
+            let fitting = preferred_type(column);
+            let type_sql = column.pg_type.map(str::to_owned).or_else(|| fitting.map(type_text)).ok_or_else(|| {
+                let what = format!(
+                    "field `{}` has no type known without a server: say #[batch(pg_type = \"…\")]",
+                    column.field
+                );
+                Error::new(ErrorKind::Schema, what).in_table(model.display_name()).in_column(column.name)
+            })?;
             let on_insert = column.insert_expression().filter(|&expression| expression != "NULL");
             let default = (column.kind == ColumnKind::Auto && column.insert_expression().is_none()).then(|| {
                 format!(
@@ -165,7 +164,7 @@ impl TableSql {
             Ok(ColumnSql {
                 name: quote(column.name),
                 taken_apart: type_sql.ends_with("[]"),
-                comparable: fitting.is_none_or(|ty| is_comparable(ty)),
+                comparable: fitting.is_none_or(is_comparable),
                 not_null: column.nullable.zip(fitting).is_some_and(|(nullable, ty)| !nullable(ty)),
                 json: type_sql == "json",
                 type_sql,
@@ -196,6 +195,11 @@ impl TableSql {
 fn is_default(expression: &str, column: &TableColumn) -> bool {
     let generates = column.identity.is_some() || column.generated;
     !generates && column.default.as_deref().unwrap_or("NULL") == expression.trim()
+}
+
+/// The likeliest type that the field fits.
+pub(crate) fn preferred_type(column: &Column) -> Option<&'static Type> {
+    PREFERRED.iter().copied().find(|ty| column.accepts(ty))
 }
 
 /// Types that a field may fit, the likeliest first: the one that is meant when no server is asked.

@@ -11,6 +11,8 @@ mod single_query;
 
 use std::sync::Arc;
 
+pub(crate) use optimistic::chunks_help;
+pub(crate) use parallel::refused_within;
 pub(crate) use post::{Function, Post, WorkedUp};
 pub(crate) use runner::{InCaller, InPool, Runner};
 

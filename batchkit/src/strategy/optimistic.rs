@@ -13,7 +13,7 @@ pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut Runner<'_>) -> Res
 
 /// Whether chunks of this size may do what one of all rows could not: the good rows before a bad one go in, and
 /// what is too much for one transaction is not.
-pub(super) fn chunks_help(error: &Error, stage: Stage, whole: &Chunk, limits: Limits) -> bool {
+pub(crate) fn chunks_help(error: &Error, stage: Stage, whole: &Chunk, limits: Limits) -> bool {
     let answer = classify(error.failure(stage, false));
     let helps = matches!(answer, Answer::FindBadRows | Answer::Halve) && error.is_of_the_server();
     let are_smaller = whole.rows.len() > limits.rows || whole.rows.byte_len() > limits.bytes;

@@ -14,8 +14,7 @@ use crate::source::Chunks;
 
 pub(super) async fn run(workers: usize, chunks: &mut Chunks<'_>, runner: &mut Runner<'_>) -> Result<()> {
     let Runner::Pool(runner) = runner else {
-        let what = "Parallel needs connections of its own; a caller's transaction has one: use Chunked there";
-        return Err(Error::new(ErrorKind::Config, what));
+        return Err(refused_within());
     };
     let mut running = FuturesUnordered::new();
     let mut stopped = None;
@@ -40,4 +39,10 @@ pub(super) async fn run(workers: usize, chunks: &mut Chunks<'_>, runner: &mut Ru
         }
     }
     stopped.map_or(Ok(()), Err)
+}
+
+/// The error of a call inside of a caller's transaction.
+pub(crate) fn refused_within() -> Error {
+    let what = "Parallel needs connections of its own; a caller's transaction has one: use Chunked there";
+    Error::new(ErrorKind::Config, what)
 }

@@ -7,7 +7,7 @@ use deadpool_postgres::Pool;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-use super::optimistic;
+use super::chunks_help;
 use crate::books::Books;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{self, ErrorContext, ErrorObserver};
@@ -86,7 +86,7 @@ async fn in_parts(runner: &mut impl TryChunk, books: &Books, fallback: Option<Li
         let ran = runner.try_chunk(&part).instrument(span.clone()).await;
         open.under_way.clear();
         let smaller = match (&ran.result, fallback) {
-            (Err(error), Some(limits)) if optimistic::chunks_help(error, ran.stage, &part, limits) => part.cut(limits),
+            (Err(error), Some(limits)) if chunks_help(error, ran.stage, &part, limits) => part.cut(limits),
             _ if ran.halve => part.halves().into(),
             _ => Vec::new(),
         };
