@@ -7,10 +7,11 @@ use batchkit::{
 use super::model::{Category, NewProduct, NewReview, Product, Review, new, skus};
 use super::places::Place;
 
+/// Positions of rows.
+type Ranges = Vec<std::ops::Range<usize>>;
+
 /// Kind, SQLSTATE, constraint or column, rows, and what was written all the same.
-fn told(
-    error: &Error,
-) -> (ErrorKind, Option<&str>, Option<&str>, Vec<std::ops::Range<usize>>, Vec<std::ops::Range<usize>>) {
+fn told(error: &Error) -> (ErrorKind, Option<&str>, Option<&str>, Ranges, Ranges) {
     (
         error.kind(),
         error.sqlstate().map(|state| state.code()),
