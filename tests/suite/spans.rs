@@ -129,6 +129,10 @@ impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for Recording {
 
 impl Recorder {
     fn start() -> Self {
+        // Whether a span is wanted at all is asked once for all threads: without somebody who always wants it, the end
+        // of one recorder could hide it from the others.
+        static ALWAYS: std::sync::Once = std::sync::Once::new();
+        ALWAYS.call_once(|| tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap());
         let recorded = Arc::default();
         let subscriber = tracing_subscriber::registry().with(Recording(Arc::clone(&recorded)));
         Recorder { recorded, _guard: tracing::subscriber::set_default(subscriber) }
