@@ -81,7 +81,7 @@
 //! | fault | promised | shown by |
 //! |---|---|---|
 //! | the backend is killed in the middle of a chunk | repeated, EXACT | `faults::a_killed_backend_is_survived` |
-//! | the connection is cut at any message, either way: COMMIT lost, its answer lost; again while that is looked up | EXACT; each bad row is turned away once | `cuts::*_is_exact_at_every_cut`, `cuts::*_is_exact_at_every_two_cuts` |
+//! | the connection is cut at any message, either way: COMMIT lost, its answer lost; again while that is looked up | EXACT; each bad row is turned away once | `cuts::*_at_every_cut`, `cuts::an_insert_is_exact_at_every_two_cuts` |
 //! | a frozen connection comes back later | its transaction was ended before the repeat, EXACT | `late::*_is_fenced` |
 //! | the server crashes | acknowledged chunks are there; one that cannot be told is [`ErrorKind::CommitUnknown`] | `crashes::acknowledged_chunks_are_there_after_every_crash` |
 //! | any SQLSTATE, at the opening, at the statement or at COMMIT | its row of the table in [`ErrorAnswer`] | `faults::every_sqlstate_gets_its_answer`, `limits::a_setting_that_the_server_refuses_blames_no_row` |

@@ -21,10 +21,10 @@ const STRATEGIES: [ExecutionStrategy; 5] = [
     ExecutionStrategy::Optimistic,
 ];
 
-/// How deeds are done: with good rows and with bad ones, counted and reported.
+/// How deeds are done: with good rows and with bad ones. (Inserts into the table without a key are counted only.)
 fn manners(deed: Deed, strategy: ExecutionStrategy) -> impl Iterator<Item = Manner> {
-    let manner = move |(bad, reported)| Manner { strategy, bad, reported };
-    [(false, false), (false, true), (true, true)].map(manner).into_iter().filter(move |m| !m.bad || deed.can_be_bad())
+    let bad = [false, true].into_iter().filter(move |bad| !bad || deed.can_be_bad());
+    bad.map(move |bad| Manner { strategy, bad, reported: true })
 }
 
 /// All of the pool's connections can be had, and each answers what it is asked. (That none of them has a transaction
@@ -109,7 +109,9 @@ macro_rules! at_every_poll {
         #[tokio::test]
         async fn $test() {
             let db = database(TABLES).await;
-            for deed in Deed::all() {
+            // A call's own polls do not depend on how its rows travel, but for what goes by COPY.
+            let by = |deed: &Deed| matches!(deed.transport(), Transport::Copy | Transport::UnnestRows);
+            for deed in Deed::all().into_iter().filter(by) {
                 for manner in manners(deed, ExecutionStrategy::$strategy) {
                     for warm in [false, true] {
                         drop_at_every_poll(&db, deed, manner, warm).await;
@@ -135,7 +137,7 @@ macro_rules! at_every_message {
         async fn $test() {
             let db = database(TABLES).await;
             for deed in Deed::all().into_iter().filter(|deed| matches!(deed, Deed::$deed(_))) {
-                for manner in manners(deed, ExecutionStrategy::Chunked).filter(|manner| manner.reported) {
+                for manner in manners(deed, ExecutionStrategy::Chunked) {
                     drop_at_every_message(&db, deed, manner, None).await;
                 }
             }
