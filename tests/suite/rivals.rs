@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use batchkit::{
-    BatchConfig, BatchModel, BatchOperations, DatabaseSettings, DuplicatePolicy, ErrorAnswer, ErrorKind,
+    BatchConfig, BatchModel, BatchOperations, BatchSize, DatabaseSettings, DuplicatePolicy, ErrorAnswer, ErrorKind,
     ExecutionStrategy, IsolationLevel, OnRowError, Outcome, Transport,
 };
 use deadpool_postgres::Pool;
@@ -73,9 +73,10 @@ async fn stored(db: &Db) -> HashMap<i32, i32> {
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// A hundred keys, each `times` times, in an order that has none; the amount is the place in the input.
-fn shuffled(times: i32, by: i32) -> Vec<Stock> {
-    (0..100 * times).map(|n| Stock { id: (n * 37 + by * 13) % 100, amount: n }).collect()
+/// A hundred keys, each `times` times, in an order that has none, and that is another one for each `step`; the amount
+/// is the place in the input.
+fn shuffled(times: i32, step: i32) -> Vec<Stock> {
+    (0..100 * times).map(|n| Stock { id: n * step % 100, amount: n }).collect()
 }
 
 /// Row 6: the workers of one call do not get into each other's way, whatever the order of the rows.
@@ -95,7 +96,7 @@ async fn the_workers_of_a_call_never_deadlock() {
                 ..config()
             };
             let answers = Answers::default();
-            let rows = shuffled(4, 0);
+            let rows = shuffled(4, 37);
             let report = verb.start(&pool, config, rows.clone(), &answers).await.unwrap().unwrap();
             assert_eq!(answers.count("40P01"), 0, "{verb:?} {transport:?}");
             let place = |id: i32, last: bool| {
@@ -124,6 +125,12 @@ async fn the_workers_of_a_call_never_deadlock() {
 async fn calls_that_write_the_same_rows_get_through() {
     let db = database(TABLE).await;
     db.run(TRACES).await;
+    // Slow enough for the calls to meet.
+    db.run(
+        "CREATE FUNCTION dawdle(id int4) RETURNS bool VOLATILE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.001); RETURN true; END';
+         ALTER TABLE stock ADD CHECK (dawdle(id))",
+    )
+    .await;
     for verb in Verb::ALL {
         for transport in transports() {
             let context = format!("{verb:?} {transport:?}");
@@ -134,16 +141,18 @@ async fn calls_that_write_the_same_rows_get_through() {
                 on_row_error: OnRowError::Reject,
                 retry_count: 100,
                 max_workers: 2,
+                batch_size: BatchSize::Rows(50),
                 ..config()
             };
             let answers = Answers::default();
-            let calls: Vec<_> = (0..4)
+            // Of these steps, each second one is the reverse of the one before.
+            let calls: Vec<_> = [37, 63, 11, 89]
                 .map(|by| {
                     let pool = db.pool_with(&format!("{OURS} -c deadlock_timeout=5ms"));
                     let rows: Vec<Stock> = shuffled(1, by).into_iter().map(|row| Stock { amount: by, ..row }).collect();
                     (rows.clone(), verb.start(&pool, config.clone(), rows, &answers))
                 })
-                .collect();
+                .into();
             let mut done: HashMap<i32, Vec<i32>> = HashMap::new();
             for (rows, call) in calls {
                 let report = call.await.unwrap().unwrap();
