@@ -127,9 +127,12 @@ async fn a_slow_reader_holds_the_server_back() {
 async fn wide_rows_make_small_pieces() {
     let db = database(TABLES).await;
     db.run("INSERT INTO lines SELECT n, repeat('x', 3000000) FROM generate_series(1, 9) n").await;
-    let chunks: Vec<Vec<Line>> = stream::<Line>(&db.pool).chunks().try_collect().await.unwrap();
-    assert_eq!(chunks.iter().map(Vec::len).sum::<usize>(), 9);
-    assert!(chunks.iter().all(|chunk| chunk.len() <= 2), "{:?}", chunks.iter().map(Vec::len).collect::<Vec<_>>());
+    for size in [1_000, 4] {
+        let chunks: Vec<Vec<Line>> = stream::<Line>(&db.pool).fetch_size(size).chunks().try_collect().await.unwrap();
+        assert_eq!(chunks.iter().map(Vec::len).sum::<usize>(), 9, "by {size}");
+        let lengths: Vec<usize> = chunks.iter().map(Vec::len).collect();
+        assert!(lengths.iter().all(|&length| length <= 2), "by {size}: {lengths:?}");
+    }
 }
 
 /// A pool of one connection: what is dropped gives it back or frees its place, clean, whatever it was at.
