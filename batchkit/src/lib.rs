@@ -95,7 +95,7 @@
 //! | a link of single bytes | slow, EXACT | `faults::a_trickling_connection_is_slow_and_exact` |
 //! | the call is dropped at any poll, at any message of its chunks, waiting for a connection, and cut afterwards | whole chunks, a clean pool, and a [`Tracker`] that tells each row's outcome | `drops` |
 //! | the call is dropped in the caller's transaction | it can be rolled back; its connection is as good as before | `drops::*_in_the_callers_transaction_can_be_dropped_at_every_poll` |
-//! | the timeout passes while the server works, or a read is dropped | the work ends on the server too | `faults::a_timeout_ends_the_work_on_the_server`, `limits::a_read_that_nobody_waits_for_ends_on_the_server` |
+//! | the timeout passes while the server works, or a read is dropped | the work ends on the server too | `faults::a_timeout_ends_the_work_on_the_server`, `limits::a_read_that_nobody_waits_for_ends_on_the_server`, `limits::a_read_of_which_nothing_was_heard_ends_on_the_server` |
 //! | many timeouts at once | no bystander is disturbed | `limits::a_storm_of_timeouts_disturbs_no_bystander` |
 //! | a statement timeout, too little memory, a statement too complex | the chunk is halved until it fits | `limits::what_is_too_much_for_the_server_is_halved` |
 //! | the table changes between calls, or between the chunks of a call | caches are cleared, once, or an error that tells what is in | `faults::a_table_that_changes_between_calls`, `rivals::a_table_that_changes_between_the_chunks_of_a_call`, `rivals::a_table_that_is_made_anew_between_the_chunks_of_a_call`, `rivals::an_enum_that_is_made_anew_is_noticed_once` |

@@ -13,7 +13,10 @@ use batchkit_testbed::server::Server;
 use deadpool_postgres::{Manager, Pool, Runtime};
 use tokio_postgres::NoTls;
 
-use crate::common::{Answers, Db, Gate, STRATEGIES, TRANSPORTS, Told, database, nothing_is_open, record, until};
+use crate::common::{
+    Answers, Db, Gate, STRATEGIES, TRANSPORTS, Told, database, nothing_is_open, pool_through, record, until,
+};
+use crate::proxy::{Harm, Proxy, Trap, Way};
 use crate::stock::{LATCH, OURS, Stock, TABLE, TRACES, Verb, config, operations, operations_with, stock};
 
 /// Waits until a query answers this number.
@@ -376,6 +379,45 @@ async fn a_read_that_nobody_waits_for_ends_on_the_server() {
                 until_number(&db, "the discarded connections to close", open, 0).await;
             }
         }
+    }
+}
+
+/// Row 14: the same while the server's first answer is still on its way: nothing is known of who reads. (Reads that
+/// leave in one flush; others have nothing at the server as long as that answer is missing.)
+#[tokio::test]
+async fn a_read_of_which_nothing_was_heard_ends_on_the_server() {
+    let db = database(TABLE).await;
+    let proxy = Proxy::new(db.server_folder());
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    for read in [Read::Get] {
+        let pool = pool_through(&db, proxy.folder(), 2);
+        let operations = operations(&pool);
+        operations.check_schema().await.unwrap();
+        read.run(&operations).await.unwrap();
+        let mut rival = db.database.connect().await.unwrap();
+        let lock = rival.transaction().await.unwrap();
+        lock.batch_execute("LOCK TABLE stock, pg_constraint").await.unwrap();
+        proxy.set([Trap { way: Way::ToClient, at: 0, harm: Harm::Silence }]);
+        let call = tokio::spawn(async move { read.run(&operations).await });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for row in lock.query("SELECT pid, state, wait_event_type, wait_event, left(query, 60) FROM pg_stat_activity WHERE datname = current_database()", &[]).await.unwrap() {
+            eprintln!("{:?} {:?} {:?} {:?} {:?}", row.get::<_, i32>(0), row.get::<_, Option<String>>(1), row.get::<_, Option<String>>(2), row.get::<_, Option<String>>(3), row.get::<_, Option<String>>(4));
+        }
+        until("the read to wait", async || {
+            (lock.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
+        })
+        .await;
+        assert_eq!(proxy.set_still(), 0, "{read:?}");
+        call.abort();
+        proxy.set([]);
+        assert!(call.await.unwrap_err().is_cancelled(), "{read:?}");
+        until("the read to end", async || {
+            (lock.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0).then_some(())
+        })
+        .await;
+        lock.rollback().await.unwrap();
+        is_clean(&pool).await;
     }
 }
 

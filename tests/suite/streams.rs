@@ -104,7 +104,7 @@ async fn a_stream_goes_to_another_task() {
 async fn a_slow_reader_holds_the_server_back() {
     const SIZE: i64 = 5;
     let db = lines(200).await;
-    let made = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
+    let made = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     let mut stream = stream::<Traced>(&db.pool_with("")).fetch_size(5);
     let waiting = "SELECT count(*) FROM pg_stat_activity

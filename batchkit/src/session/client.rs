@@ -1,16 +1,14 @@
 //! One connection, pooled or the caller's, under one set of methods.
 
-use std::sync::OnceLock;
-
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
 use deadpool_postgres::{Object, Pool};
 use futures_util::{SinkExt, StreamExt, pin_mut};
 use postgres_types::{Format, FromSql, IsNull, ToSql, Type};
-use tokio::runtime::Handle;
 use tokio_postgres::{CopyInSink, Row, RowStream, Statement, Transaction};
 
-use super::fate::{Backend, Identity, end_read, settle};
+use super::fate::{Identity, settle_read, settle_write};
+use super::mark::Mark;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::Opening;
 use crate::wire::{EncodedRows, RowsBuilder};
@@ -71,18 +69,16 @@ pub(crate) struct Pooled {
     client: Option<Object>,
     pub(super) vouched_for: bool,
     pool: Pool,
-    /// Who reads for us, and the runtime on which its end is asked for, should nobody wait for its answer any
-    /// longer. (What became of one that writes is looked up by whoever repeats the work.)
-    pub(super) reader: OnceLock<(Backend, Handle)>,
+    /// What a read of this connection is found by, should nobody wait for its answer any longer. (What became of
+    /// one that writes is looked up by whoever repeats the work.)
+    pub(super) mark: Mark,
 }
 
 impl Drop for Pooled {
     fn drop(&mut self) {
         if let (Some(client), false) = (self.client.take(), self.vouched_for) {
             drop(Object::take(client));
-            if let Some((backend, runtime)) = self.reader.take() {
-                runtime.spawn(end_read(self.pool.clone(), backend));
-            }
+            self.mark.end_read(&self.pool);
         }
     }
 }
@@ -90,34 +86,43 @@ impl Drop for Pooled {
 impl Pooled {
     pub(super) async fn get(pool: &Pool) -> Result<Box<Self>> {
         let client = Some(pool.get().await?);
-        Ok(Box::new(Pooled { client, vouched_for: true, pool: pool.clone(), reader: OnceLock::new() }))
+        Ok(Box::new(Pooled { client, vouched_for: true, pool: pool.clone(), mark: Mark::new() }))
     }
 
     pub(super) fn client(&self) -> Result<&Object> {
         self.client.as_ref().ok_or_else(given_back)
     }
 
-    /// The connection, and the place where it is told who reads.
-    pub(super) fn parts(&mut self) -> Result<(&mut Object, &OnceLock<(Backend, Handle)>)> {
-        Ok((self.client.as_mut().ok_or_else(given_back)?, &self.reader))
+    /// The connection, and its mark.
+    pub(super) fn parts(&mut self) -> Result<(&mut Object, &mut Mark)> {
+        Ok((self.client.as_mut().ok_or_else(given_back)?, &mut self.mark))
     }
 
-    /// Opens a transaction: see [`Session::begin`].
-    pub(super) async fn begin(&mut self, opening: &Opening, writes: bool) -> Result<Option<Identity>> {
+    /// Opens a transaction that writes: what it can be found by.
+    async fn begin_write(&mut self, opening: &Opening) -> Result<Identity> {
+        let answer = self.settle(opening, &settle_write(), &[]).await?;
+        let unknown = || Error::new(ErrorKind::Connection, "the server did not tell the transaction's id");
+        Identity::read(&answer).ok_or_else(unknown)
+    }
+
+    /// Opens a transaction that only reads.
+    pub(super) async fn begin_read(&mut self, opening: &Opening) -> Result<()> {
+        let key = self.mark.begin();
+        self.settle(opening, &settle_read(), &[&key]).await?;
+        self.mark.set();
+        Ok(())
+    }
+
+    async fn settle(&mut self, opening: &Opening, sql: &str, more: &[&(dyn ToSql + Sync)]) -> Result<EncodedRows> {
         self.vouched_for = false;
         let client = self.client()?;
-        let statement = client.prepare_cached(&settle(writes)).await?;
+        let statement = client.prepare_cached(sql).await?;
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&opening.names, &opening.values];
+        parameters.extend(more);
         // Polled together, the two leave in one flush.
-        let settings: [&(dyn ToSql + Sync); 2] = [&opening.names, &opening.values];
-        let (opened, answer) = tokio::join!(client.batch_execute(opening.begin), client.query(&statement, &settings));
+        let (opened, answer) = tokio::join!(client.batch_execute(opening.begin), client.query(&statement, &parameters));
         opened?;
-        let answer = encoded(&answer?)?;
-        if !writes {
-            remember(&self.reader, &answer);
-            return Ok(None);
-        }
-        let unknown = || Error::new(ErrorKind::Connection, "the server did not tell the transaction's id");
-        Identity::read(&answer).ok_or_else(unknown).map(Some)
+        encoded(&answer?)
     }
 
     /// Ends the transaction; nothing was written.
@@ -130,14 +135,6 @@ impl Pooled {
 
 fn given_back() -> Error {
     Error::new(ErrorKind::Connection, "the connection was given back")
-}
-
-/// Keeps what `answer`, that of [`settle`], tells of who reads.
-pub(super) fn remember(reader: &OnceLock<(Backend, Handle)>, answer: &EncodedRows) {
-    if let Some(known) = Backend::read(answer).zip(Handle::try_current().ok()) {
-        // A connection has one backend.
-        let _ = reader.set(known);
-    }
 }
 
 impl<'a> Session<'a> {
@@ -153,7 +150,8 @@ impl<'a> Session<'a> {
     /// that only reads is ended on the server, too, when this session is dropped half-way.
     pub(crate) async fn begin(&mut self, opening: &Opening, writes: bool) -> Result<Option<Identity>> {
         match self {
-            Session::Pooled(pooled) => pooled.begin(opening, writes).await,
+            Session::Pooled(pooled) if writes => pooled.begin_write(opening).await.map(Some),
+            Session::Pooled(pooled) => pooled.begin_read(opening).await.map(|()| None),
             Session::Caller(_) => Ok(None),
         }
     }

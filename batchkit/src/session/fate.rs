@@ -1,5 +1,4 @@
-//! What became of a transaction whose connection broke: its backend is ended, then the server is asked. And the
-//! end of a read for which nobody waits any longer.
+//! What became of a transaction whose connection broke: its backend is ended, then the server is asked.
 //!
 //! The order matters: as long as the old backend lives, a COMMIT that is still on its way could take effect
 //! behind an answer. Once it is gone the answer is final, on the primary and unless the server has crashed
@@ -15,7 +14,7 @@ use crate::wire::EncodedRows;
 
 /// A process of the server's that works for us. Process ids are given out again: its start tells it from others.
 #[derive(Debug, Clone)]
-pub(super) struct Backend {
+struct Backend {
     pid: i32,
     start: String,
 }
@@ -45,27 +44,34 @@ pub(crate) enum Fate {
 const CRASHES: &str = "concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), \
                        extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()))";
 
-/// Settings of a transaction (`$1` has their names, `$2` their values), and whose it is.
+/// Makes the settings of a transaction: `$1` has their names, `$2` their values.
 const SETTLE: &str = "SELECT (SELECT count(set_config(s.name, s.value, true)) \
-                      FROM unnest($1::text[], $2::text[]) AS s (name, value)), pg_backend_pid(), \
-                      (SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid())";
+                      FROM unnest($1::text[], $2::text[]) AS s (name, value))";
 
-/// The first statement of a transaction; one that `writes` tells what it is found by, too.
-pub(super) fn settle(writes: bool) -> String {
-    let found_by = if writes { format!(", pg_current_xact_id()::text, {CRASHES}") } else { String::new() };
-    format!("{SETTLE}{found_by}")
+/// The first statement of a transaction that only reads; `$3` is the key of its mark.
+pub(super) fn settle_read() -> String {
+    format!("{SETTLE}, pg_try_advisory_xact_lock_shared($3)")
+}
+
+/// The first statement of a transaction that writes: it tells what it can be found by.
+pub(super) fn settle_write() -> String {
+    format!(
+        "{SETTLE}, pg_backend_pid(), \
+         (SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), \
+         pg_current_xact_id()::text, {CRASHES}"
+    )
 }
 
 impl Backend {
-    /// Reads the answer of [`settle`].
-    pub(super) fn read(answer: &EncodedRows) -> Option<Self> {
+    /// Reads the answer of [`settle_write`].
+    fn read(answer: &EncodedRows) -> Option<Self> {
         let pid = field(answer, 1)?.try_into().ok().map(i32::from_be_bytes)?;
         Some(Backend { pid, start: text(answer, 2)? })
     }
 }
 
 impl Identity {
-    /// Reads the answer of [`settle`] in a transaction that writes.
+    /// Reads the answer of [`settle_write`].
     pub(super) fn read(answer: &EncodedRows) -> Option<Self> {
         Some(Identity { backend: Backend::read(answer), xid: text(answer, 3)?, crashes: text(answer, 4)? })
     }
@@ -119,19 +125,4 @@ async fn terminate(session: &mut Session<'_>, backend: &Backend) -> Result<bool>
                WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2";
     let (living, _) = session.run(sql, &[&backend.pid, &backend.start]).await?;
     Ok(!living.is_empty())
-}
-
-/// Ends a read that nobody waits for any longer: its connection is discarded, which the server would notice only
-/// when it is done. (A cancel request could come too late, and hit whatever runs next.)
-pub(super) async fn end_read(pool: Pool, backend: Backend) {
-    /// The server, or the pool, may have no connection to spare at once.
-    const TRIES: u32 = 5;
-    for attempt in 0..TRIES {
-        let told = async { terminate(&mut Session::open(&pool, None).await?, &backend).await };
-        if told.await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100) * 2u32.pow(attempt)).await;
-    }
-    tracing::debug!(pid = backend.pid, "the end of a read that was given up could not be asked for");
 }

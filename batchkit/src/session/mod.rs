@@ -7,6 +7,7 @@ mod draw;
 mod fate;
 mod graph;
 mod isolate;
+mod mark;
 mod portal;
 mod read;
 mod run;

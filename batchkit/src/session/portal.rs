@@ -14,8 +14,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::Instant;
 use tokio_postgres::{IsolationLevel as DriverLevel, Portal, RowStream, Statement, Transaction};
 
-use super::client::{Pooled, Question, Values, encoded, push, remember};
-use super::fate::settle;
+use super::client::{Pooled, Question, Values, push};
+use super::fate::settle_read;
 use crate::error::Result;
 use crate::retry::within;
 use crate::settings::{DatabaseSettings, IsolationLevel};
@@ -55,7 +55,7 @@ impl Unread {
     /// A connection for the question, where it is prepared: under the settings, since it may wait for a lock.
     pub(crate) async fn prepare(pool: &Pool, question: &Question<'_>, database: &DatabaseSettings) -> Result<Self> {
         let mut pooled = Pooled::get(pool).await?;
-        pooled.begin(&database.opening(), false).await?;
+        pooled.begin_read(&database.opening()).await?;
         let prepared = question.prepare(pooled.client()?).await;
         pooled.rollback().await;
         let statement = prepared?;
@@ -87,8 +87,9 @@ impl Unread {
         let values: Vec<&(dyn ToSql + Sync)> = self.values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         // Whoever reads may take his time; the transaction waits for him.
         let settings = DatabaseSettings { idle_in_transaction_timeout: None, ..fetching.database.clone() }.opening();
-        let (client, reader) = self.pooled.parts()?;
-        let settling = client.prepare_cached(&settle(false)).await?;
+        let (client, mark) = self.pooled.parts()?;
+        let key = mark.begin();
+        let settling = client.prepare_cached(&settle_read()).await?;
         let client: &mut tokio_postgres::Client = client;
         let level = fetching.database.isolation_level.map(driver_level);
         let begin = async {
@@ -97,8 +98,8 @@ impl Unread {
                 builder = builder.isolation_level(level);
             }
             let transaction = builder.start().await?;
-            let settled = transaction.query(&settling, &[&settings.names, &settings.values]).await?;
-            remember(reader, &encoded(&settled)?);
+            transaction.query(&settling, &[&settings.names, &settings.values, &key]).await?;
+            mark.set();
             let portal = transaction.bind(&self.statement, &values).await?;
             Ok((transaction, portal))
         };

@@ -11,8 +11,8 @@ use postgres_types::ToSql;
 use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 
-use super::client::{Encoded, Session, encoded, read, remember};
-use super::fate::settle;
+use super::client::{Encoded, Session, read};
+use super::fate::settle_read;
 use crate::error::Result;
 use crate::settings::Opening;
 use crate::wire::EncodedRows;
@@ -32,7 +32,10 @@ impl Session<'_> {
         // Dropped half-way, a statement goes on at the server: its connection is not for the next borrower.
         self.vouch(false);
         let settling = match self {
-            Session::Pooled(pooled) => Some(pooled.client()?.prepare_cached(&settle(false)).await?),
+            Session::Pooled(pooled) => {
+                let key = pooled.mark.begin();
+                Some((pooled.client()?.prepare_cached(&settle_read()).await?, key))
+            }
             Session::Caller(_) => None,
         };
         let this = &*self;
@@ -61,7 +64,7 @@ impl Session<'_> {
     }
 
     /// Runs these reads at once; tells when all of them are on their way. A statement that is not prepared yet is
-    /// prepared behind the settings: by then it is known who would have to be ended if that took too long.
+    /// prepared behind the settings: by then the server can find whom to end if that takes too long.
     async fn all_rows(&self, reads: &[Read], tell: oneshot::Sender<()>) -> Result<Vec<EncodedRows>> {
         let mut statements = Vec::with_capacity(reads.len());
         for read in reads {
@@ -94,12 +97,12 @@ impl Session<'_> {
         }
     }
 
-    /// Makes the transaction's settings, and learns whose it is.
-    async fn settle(&self, statement: Option<&Statement>, opening: &Opening) -> Result<()> {
-        let (Session::Pooled(pooled), Some(statement)) = (self, statement) else { return Ok(()) };
-        let settings: [&(dyn ToSql + Sync); 2] = [&opening.names, &opening.values];
-        let rows = pooled.client()?.query(statement, &settings).await?;
-        remember(&pooled.reader, &encoded(&rows)?);
+    /// Makes the transaction's settings, and sets its mark.
+    async fn settle(&self, settling: Option<&(Statement, i64)>, opening: &Opening) -> Result<()> {
+        let (Session::Pooled(pooled), Some((statement, key))) = (self, settling) else { return Ok(()) };
+        let settings: [&(dyn ToSql + Sync); 3] = [&opening.names, &opening.values, key];
+        pooled.client()?.query(statement, &settings).await?;
+        pooled.mark.set();
         Ok(())
     }
 
