@@ -3,7 +3,6 @@
 use batchkit::{
     BatchModel, BatchOperations, BatchPatch, ErrorKind, ExecutionStrategy, Filter, Outcome, Transport, Upserted,
 };
-use batchkit_repo::Repository;
 use chrono::{DateTime, Utc};
 
 use crate::common::{at, database, operations, ways};
@@ -383,68 +382,4 @@ async fn columns_that_cannot_be_what_they_are_for_are_listed() {
     assert_eq!(odd.batch_update([&row]).fields("version").await.unwrap(), 1);
     assert_eq!(odd.batch_delete([1]).await.unwrap(), 1);
     assert_eq!(db.text("SELECT version || ' ' || (gone = now())::text FROM odd").await, "6 false");
-}
-
-#[derive(Debug, Clone, PartialEq, BatchModel)]
-#[batch(table = "orders", new = "NewOrder")]
-struct Order {
-    #[batch(key, auto)]
-    id: i64,
-    total: i64,
-    #[batch(soft_delete)]
-    deleted_at: Option<DateTime<Utc>>,
-    #[batch(version)]
-    version: i32,
-    #[batch(on_insert = "'web'")]
-    source: String,
-}
-
-#[tokio::test]
-async fn repositories_keep_the_habits_with_batch_operations_and_without() {
-    let db = database(
-        "CREATE TABLE orders (id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, total int8 NOT NULL, deleted_at timestamptz,
-            version int4 NOT NULL, source text NOT NULL)",
-    )
-    .await;
-    for on in [true, false] {
-        db.run("TRUNCATE orders RESTART IDENTITY").await;
-        let orders =
-            Repository::<Order>::builder(db.pool.clone()).use_batch_operations(on).batch_size(4).build().unwrap();
-        let added = orders.batch_add((0..10).map(|total| NewOrder { total })).await.unwrap();
-        assert!(added.iter().all(|order| (order.version, &*order.source) == (1, "web")), "{on}");
-        // The third has been changed by another.
-        assert!(orders.update(&Order { total: 50, ..added[2].clone() }).await.unwrap());
-        let error = orders.batch_update(&added).await.unwrap_err();
-        assert_eq!((error.kind(), error.rows()), (ErrorKind::Stale, [2..3].as_slice()), "{on}");
-        assert_eq!(error.report().unwrap().updated(), 0, "{on}");
-        assert_eq!(orders.update(&added[2]).await.unwrap_err().kind(), ErrorKind::Stale, "{on}");
-        assert_eq!(orders.batch_update(&added[3..]).if_changed().await.unwrap(), 0, "{on}");
-        let again = orders.get(3_i64).await.unwrap().unwrap();
-        assert_eq!((again.total, again.version), (50, 2), "{on}");
-        assert!(orders.update(&again).await.unwrap(), "{on}");
-        // Removed ones are marked.
-        let f = Order::FIELDS;
-        assert_eq!(orders.batch_remove([1_i64, 2, 77]).await.unwrap(), 2, "{on}");
-        assert!(orders.remove(4_i64).await.unwrap() && !orders.remove(4_i64).await.unwrap(), "{on}");
-        assert_eq!(orders.get(1_i64).await.unwrap(), None, "{on}");
-        assert!(orders.get(1_i64).with_deleted().await.unwrap().unwrap().deleted_at.is_some(), "{on}");
-        assert_eq!(orders.batch_get([1_i64, 5]).await.unwrap().len(), 1, "{on}");
-        assert_eq!(orders.batch_get([1_i64, 5]).with_deleted().await.unwrap().len(), 2, "{on}");
-        let slots = orders.batch_get([1_i64, 5]).aligned().await.unwrap();
-        assert_eq!(slots.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true], "{on}");
-        assert_eq!(orders.list(Filter::all()).await.unwrap().len(), 7, "{on}");
-        assert_eq!(orders.list(Filter::all()).with_deleted().await.unwrap().len(), 10, "{on}");
-        assert_eq!(orders.count(f.id.le(4)).await.unwrap(), 1, "{on}");
-        assert_eq!(orders.count(f.id.le(4)).with_deleted().await.unwrap(), 4, "{on}");
-        assert!(!orders.exists(f.id.eq(1)).await.unwrap() && orders.exists(f.id.eq(5)).await.unwrap(), "{on}");
-        assert!(orders.exists(f.id.eq(1)).with_deleted().await.unwrap(), "{on}");
-        assert_eq!(orders.batch_update(&added[..1]).await.unwrap(), 0, "{on}: it is not found, and not stale");
-        assert_eq!(orders.batch_remove([1_i64, 5, 77]).hard().await.unwrap(), 2, "{on}");
-        assert_eq!(db.number("SELECT count(*) FROM orders").await, 8, "{on}");
-        let mut client = db.pool.get().await.unwrap();
-        let mut transaction = client.transaction().await.unwrap();
-        assert!(orders.exists(f.id.eq(2)).with_deleted().within(&mut transaction).await.unwrap(), "{on}");
-        assert_eq!(orders.get(2_i64).within(&mut transaction).await.unwrap(), None, "{on}");
-        transaction.rollback().await.unwrap();
-    }
 }

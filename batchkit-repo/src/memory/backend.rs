@@ -5,7 +5,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use batchkit::backend::{Batch, ErrorBuilder, RawRow, decode, encode_keys, resolve_update, resolve_upsert};
+use batchkit::backend::{
+    Batch, ErrorBuilder, RawRow, decode, encode_keys, load_graph, load_relations, resolve_update, resolve_upsert,
+};
 use batchkit::wire::ColumnType;
 use batchkit::{
     BatchConfig, BatchModel, Cursor, DuplicatePolicy, ErrorKind, Order, OrderColumn, Outcome, Page, Position, ReadRow,
@@ -16,8 +18,10 @@ use postgres_types::Type;
 use tokio::time::Instant;
 
 use super::Memory;
+use super::graph::{Below, Inserted};
 use super::read;
-use super::run::{Open, Patience, outcomes, run};
+use super::related::{Children, Relatives};
+use super::run::{Chunk, Open, Patience, Work, outcomes, run};
 use super::state::{Mapped, config};
 use super::statement::{Removal, Verb};
 use super::table::{Row, TxId, field};
@@ -55,7 +59,7 @@ impl<E: ReadRow> MemoryBackend<E> {
         within.map(|within| within.memory_of(&self.memory, E::MODEL).map(Open::tx)).transpose()
     }
 
-    /// Runs all chunks; the stored rows by their input positions.
+    /// Runs all chunks.
     async fn write(
         &self,
         mut batch: Batch<'_>,
@@ -63,8 +67,8 @@ impl<E: ReadRow> MemoryBackend<E> {
         verb: &Verb,
         unique: Option<Unique<'_>>,
         within: Option<Within<'_>>,
-    ) -> Result<(Report, BTreeMap<usize, Row>)> {
-        let mut stored = BTreeMap::new();
+    ) -> Result<Written> {
+        let mut written = Written::default();
         let result = async {
             let caller = self.tx(within)?;
             if let Some(Unique { columns, policy, refuses_null }) = unique {
@@ -78,32 +82,35 @@ impl<E: ReadRow> MemoryBackend<E> {
             while let Some(chunk) = batch.next().await? {
                 let own = caller.is_none().then(|| Open::begin(&self.memory));
                 let tx = own.as_ref().map(Open::tx).or(caller).unwrap_or_default();
-                let turns_away = batch.turns_away();
-                match run(&self.memory, tx, mapped, verb, &chunk.rows(), turns_away, patience).await {
+                let below = Below::of(&mut self.memory.lock(), &chunk.below())?;
+                let work = Work { mapped, verb, rows: chunk.rows(), below, turns_away: batch.turns_away() };
+                match run(&self.memory, tx, &work, patience).await {
                     Err(error) => batch.failed(chunk, error)?,
-                    Ok(mut done) => {
+                    Ok(Chunk { rows, below }) => {
                         if let Some(own) = own {
                             own.commit();
                         }
-                        for (&position, done) in chunk.positions().iter().zip(&done) {
+                        for (&position, done) in chunk.positions().iter().zip(&rows) {
                             if let Ok((_, Some(row))) = done {
-                                stored.insert(position, Arc::clone(row));
+                                written.rows.insert(position, Arc::clone(row));
                             }
                         }
-                        batch.written(&chunk, outcomes(&mut done))?;
+                        below.counts().for_each(|(relation, rows)| batch.inserted_below(relation, rows as u64));
+                        written.below.merge(below);
+                        batch.written(&chunk, outcomes(rows))?;
                     }
                 }
             }
             Ok(())
         }
         .await;
-        Ok((batch.end_without_rejects(result)?, stored))
+        written.report = batch.end_without_rejects(result)?;
+        Ok(written)
     }
 
     /// The entities that are listed, each with its place in the order.
-    fn select(&self, request: ListRequest<'_, E>) -> Result<Selected<E>> {
+    fn select(&self, request: ListRequest<'_, E>) -> Result<Selected<'_, E>> {
         let ListRequest { filter, order, after, before, limit, offset, with_deleted, relations, within } = request;
-        refuse_relations(&relations)?;
         let named = |error| ErrorBuilder::from(error).table(E::MODEL.display_name()).build();
         let mapped = self.mapped()?;
         let tx = self.tx(within)?;
@@ -122,10 +129,9 @@ impl<E: ReadRow> MemoryBackend<E> {
             let value = |by: &OrderColumn| field(row, mapped.columns[by.column]).map(|bytes| bytes.to_vec());
             Cursor::new::<E>(order, &types, order.iter().map(value).collect())
         };
-        Ok(Selected {
-            cursors: rows.iter().map(cursor).collect(),
-            entities: rows.iter().map(|row| entity(&mapped, row)).collect::<Result<_>>()?,
-        })
+        let cursors = rows.iter().map(cursor).collect();
+        let entities = rows.iter().map(|row| entity(&mapped, row).map(Some)).collect::<Result<_>>()?;
+        Ok(Selected { entities, cursors, relations, relatives: Relatives { memory: &self.memory, tx, with_deleted } })
     }
 
     /// How long this call waits. In a caller's transaction its own settings hold.
@@ -140,18 +146,32 @@ impl<E: ReadRow> MemoryBackend<E> {
     }
 }
 
-/// Entities and their places in the order.
-struct Selected<E> {
-    entities: Vec<E>,
+/// What was selected.
+struct Selected<'m, E> {
+    entities: Vec<Option<E>>,
+    /// Their places in the order.
     cursors: Vec<Cursor>,
+    /// What is to be loaded with them.
+    relations: RelationPaths<E>,
+    relatives: Relatives<'m>,
 }
 
-/// Relations are loaded by PostgreSQL only.
-fn refuse_relations<E: BatchModel>(relations: &RelationPaths<E>) -> Result<()> {
-    if relations.is_empty() {
-        return Ok(());
+impl<E: ReadRow> Selected<'_, E> {
+    /// The entities, with their relations.
+    async fn load(mut self) -> Result<Vec<E>> {
+        let entities = load_relations(self.entities, &self.relations, &mut self.relatives).await?;
+        Ok(entities.into_iter().flatten().collect())
     }
-    Err(config(E::MODEL, "loading relations is not supported by a database in memory", None))
+}
+
+/// What a call wrote.
+#[derive(Default)]
+struct Written {
+    report: Report,
+    /// The stored rows by their input positions.
+    rows: BTreeMap<usize, Row>,
+    /// What was inserted below them.
+    below: Inserted,
 }
 
 /// Places in an order need a key.
@@ -193,11 +213,15 @@ fn entity<E: ReadRow>(mapped: &Mapped, row: &Row) -> Result<E> {
 impl<E: ReadRow + 'static> RepositoryBackend<E> for MemoryBackend<E> {
     async fn add(&self, request: AddRequest<'_, E>) -> Result<Vec<E>> {
         let mapped = self.mapped()?;
-        let given = request.rows.columns();
-        let batch = Batch::of_rows(request.rows, given, &mapped.types, &self.config)?;
-        let verb = Verb::Insert(given.to_vec());
-        let (_, stored) = self.write(batch, &mapped, &verb, None, request.within).await?;
-        stored.values().map(|row| entity(&mapped, row)).collect()
+        let verb = Verb::Insert(request.rows.columns().to_vec());
+        let types_of = |model| Ok(self.memory.lock().mapped(model, &[])?.types.as_slice().into());
+        let batch = Batch::of_graph(request.rows, types_of, &self.config)?;
+        let graph = batch.graph();
+        let Written { rows, below, .. } = self.write(batch, &mapped, &verb, None, request.within).await?;
+        let entities: Vec<Option<E>> =
+            rows.values().map(|row| entity(&mapped, row).map(Some)).collect::<Result<_>>()?;
+        let mut children = Children { memory: &self.memory, inserted: &below };
+        Ok(load_graph(entities, &graph, below.levels, &mut children).await?.into_iter().flatten().collect())
     }
 
     async fn update(&self, request: UpdateRequest<'_, E>) -> Result<u64> {
@@ -207,7 +231,7 @@ impl<E: ReadRow + 'static> RepositoryBackend<E> for MemoryBackend<E> {
         let key = names.key.clone();
         let unique = Unique { columns: &key, policy: self.config.duplicates, refuses_null: false };
         let verb = Verb::Update(names, request.if_changed);
-        let (report, _) = self.write(batch, &mapped, &verb, Some(unique), request.within).await?;
+        let Written { report, .. } = self.write(batch, &mapped, &verb, Some(unique), request.within).await?;
         Ok(report.updated())
     }
 
@@ -218,18 +242,20 @@ impl<E: ReadRow + 'static> RepositoryBackend<E> for MemoryBackend<E> {
         let key = names.key.clone();
         let unique = Unique { columns: &key, policy: self.config.duplicates, refuses_null: true };
         let verb = Verb::Upsert(names, request.if_changed);
-        let (report, _) = self.write(batch, &mapped, &verb, Some(unique), request.within).await?;
+        let Written { report, .. } = self.write(batch, &mapped, &verb, Some(unique), request.within).await?;
         Ok(Upserted { inserted: report.inserted(), updated: report.updated(), unchanged: report.unchanged() })
     }
 
     async fn get(&self, request: GetRequest<'_, E>) -> Result<Vec<Option<E>>> {
-        refuse_relations(&request.relations)?;
         let mapped = self.mapped()?;
         let tx = self.tx(request.within)?;
         let columns = request.keys.key().columns;
         let keys = encode_keys(request.keys, &mapped.types)?;
         let rows = read::by_keys(&self.memory.lock(), tx, &mapped, columns, &keys, request.with_deleted);
-        rows.iter().map(|row| row.as_ref().map(|row| entity(&mapped, row)).transpose()).collect()
+        let entities = rows.iter().map(|row| row.as_ref().map(|row| entity(&mapped, row)).transpose());
+        let entities = entities.collect::<Result<_>>()?;
+        let mut relatives = Relatives { memory: &self.memory, tx, with_deleted: request.with_deleted };
+        load_relations(entities, &request.relations, &mut relatives).await
     }
 
     async fn remove(&self, request: RemoveRequest<'_, E>) -> Result<u64> {
@@ -240,12 +266,12 @@ impl<E: ReadRow + 'static> RepositoryBackend<E> for MemoryBackend<E> {
         let unique = Unique { columns: key, policy: DuplicatePolicy::FirstWins, refuses_null: false };
         let removal = if request.hard { Removal::Hard } else { Removal::Marked };
         let verb = Verb::Delete(key.to_vec(), removal);
-        let (report, _) = self.write(batch, &mapped, &verb, Some(unique), request.within).await?;
+        let Written { report, .. } = self.write(batch, &mapped, &verb, Some(unique), request.within).await?;
         Ok(report.counts().of(Outcome::Deleted))
     }
 
     async fn list(&self, request: ListRequest<'_, E>) -> Result<Vec<E>> {
-        self.select(request).map(|selected| selected.entities)
+        self.select(request)?.load().await
     }
 
     async fn page(&self, mut request: ListRequest<'_, E>, size: u64) -> Result<Page<E>> {
@@ -255,30 +281,34 @@ impl<E: ReadRow + 'static> RepositoryBackend<E> for MemoryBackend<E> {
         request.limit = Some(limit.ok_or_else(refused)?);
         needs_key::<E>()?;
         let (has_after, from_end) = (request.after.is_some(), request.before.is_some() && request.after.is_none());
-        let Selected { mut entities, mut cursors } = self.select(request)?;
-        let more = entities.len() > most;
+        let mut selected = self.select(request)?;
+        let more = selected.entities.len() > most;
         if more {
             let surplus = if from_end { 0 } else { most };
-            entities.remove(surplus);
-            cursors.remove(surplus);
+            selected.entities.remove(surplus);
+            selected.cursors.remove(surplus);
         }
         let (behind, before) = if from_end { (true, more) } else { (more, has_after) };
-        let next = cursors.last().filter(|_| behind).cloned();
-        let previous = cursors.first().filter(|_| before).cloned();
-        Ok(Page { rows: entities, next, previous })
+        let next = selected.cursors.last().filter(|_| behind).cloned();
+        let previous = selected.cursors.first().filter(|_| before).cloned();
+        Ok(Page { rows: selected.load().await?, next, previous })
     }
 
     fn stream<'a>(&self, request: ListRequest<'a, E>, fetch_size: Option<u32>) -> EntityStream<'a, E> {
-        let refused = |what| Err(config(E::MODEL, what, None));
-        let selected = match (&request.within, fetch_size) {
+        let refused = match (&request.within, fetch_size) {
+            _ if !request.relations.is_empty() => Some("a stream loads no relations: read by pages for them"),
             (Some(_), _) => {
-                refused("a stream reads in a transaction of its own, not in the caller's: read by pages there")
+                Some("a stream reads in a transaction of its own, not in the caller's: read by pages there")
             }
-            (_, Some(0)) => refused("fetch_size must be at least 1"),
-            _ => self.select(request),
+            (_, Some(0)) => Some("fetch_size must be at least 1"),
+            _ => None,
+        };
+        let selected = match refused {
+            Some(what) => Err(config(E::MODEL, what, None)),
+            None => self.select(request),
         };
         let items: Vec<Result<E>> = match selected {
-            Ok(selected) => selected.entities.into_iter().map(Ok).collect(),
+            Ok(selected) => selected.entities.into_iter().flatten().map(Ok).collect(),
             Err(error) => vec![Err(error)],
         };
         Box::pin(stream::iter(items))

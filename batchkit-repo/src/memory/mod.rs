@@ -6,7 +6,9 @@
 mod backend;
 mod declare;
 mod defaults;
+mod graph;
 mod read;
+mod related;
 mod run;
 mod state;
 mod statement;
@@ -80,7 +82,7 @@ use state::State;
 ///
 /// Triggers, rules, row security, exclusion and deferred constraints, partial and expression indexes; the rounding
 /// and the length limits of `numeric(p, s)` and `varchar(n)`; collations (texts are ordered by their bytes, as under
-/// `"C"`); other isolation levels; relations and rows with others below them, which are refused; and all that is about connections and time: retries, transports, metrics.
+/// `"C"`); other isolation levels; and all that is about connections and time: retries, transports, metrics.
 #[derive(Clone)]
 pub struct Memory(Arc<Mutex<State>>);
 

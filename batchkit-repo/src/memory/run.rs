@@ -1,6 +1,5 @@
 //! Statements take their turns: one that meets another transaction's row waits for that one's end.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use batchkit::backend::{ErrorBuilder, RawRow};
@@ -8,6 +7,7 @@ use batchkit::{Error, ErrorKind, Outcome, Result};
 use tokio::time::Instant;
 
 use super::Memory;
+use super::graph::{Below, Inserted, insert_below};
 use super::state::{Mapped, State};
 use super::statement::{Done, Statement, Stop, Verb};
 use super::table::TxId;
@@ -73,25 +73,33 @@ pub(super) struct Patience {
     pub(super) deadline: Option<Instant>,
 }
 
-/// The rows of a chunk: what became of each, or why it was turned away.
-pub(super) type Chunk = Vec<Result<Done>>;
+/// What is done with a chunk.
+pub(super) struct Work<'w> {
+    pub(super) mapped: &'w Mapped,
+    pub(super) verb: &'w Verb,
+    pub(super) rows: Vec<RawRow>,
+    /// What is inserted below the rows.
+    pub(super) below: Vec<Below>,
+    /// Whether a row that is refused leaves the others in.
+    pub(super) turns_away: bool,
+}
 
-/// Does the work of a chunk in an open transaction, all of it or nothing. Where `turns_away` holds, a row that is
-/// refused leaves the others in.
-pub(super) async fn run(
-    memory: &Memory,
-    tx: TxId,
-    mapped: &Arc<Mapped>,
-    verb: &Verb,
-    rows: &[RawRow],
-    turns_away: bool,
-    patience: Patience,
-) -> Result<Chunk> {
+/// What became of a chunk.
+#[derive(Default)]
+pub(super) struct Chunk {
+    /// What became of each of its rows, or why it was turned away.
+    pub(super) rows: Vec<Result<Done>>,
+    /// What was inserted below them.
+    pub(super) below: Inserted,
+}
+
+/// Does the work of a chunk in an open transaction, all of it or nothing.
+pub(super) async fn run(memory: &Memory, tx: TxId, work: &Work<'_>, patience: Patience) -> Result<Chunk> {
     loop {
         let (waiting, ended) = {
             let mut state = memory.lock();
             let mark = state.mark(tx);
-            let rival = match chunk(&mut state, tx, mapped, verb, rows, turns_away) {
+            let rival = match chunk(&mut state, tx, work) {
                 Ok(done) => return Ok(done),
                 Err(stop) => {
                     state.undo_to(tx, mark);
@@ -112,35 +120,31 @@ pub(super) async fn run(
     }
 }
 
-fn chunk(
-    state: &mut State,
-    tx: TxId,
-    mapped: &Mapped,
-    verb: &Verb,
-    rows: &[RawRow],
-    turns_away: bool,
-) -> Result<Chunk, Stop> {
-    if !turns_away {
-        let done = Statement::new(state, tx, mapped).run(verb, rows)?;
-        return Ok(done.into_iter().map(Ok).collect());
-    }
-    let mut done = Chunk::new();
-    for row in rows {
+fn chunk(state: &mut State, tx: TxId, work: &Work<'_>) -> Result<Chunk, Stop> {
+    let Work { mapped, verb, rows, below, turns_away } = work;
+    let mut chunk = Chunk::default();
+    let parts = if *turns_away { 1 } else { rows.len().max(1) };
+    for (number, part) in rows.chunks(parts).enumerate() {
         let mark = state.mark(tx);
-        match Statement::new(state, tx, mapped).run(verb, std::slice::from_ref(row)) {
-            Ok(one) => done.extend(one.into_iter().map(Ok)),
-            Err(Stop::Failed(error)) if is_of_a_row(&error) => {
-                state.undo_to(tx, mark);
-                done.push(Err(error));
+        let first = number * parts;
+        let graph = Statement::new(state, tx, mapped).run(verb, part).and_then(|done| {
+            let stored = done.iter().zip(first..).filter_map(|((_, row), at)| Some((at, row.clone()?))).collect();
+            Ok((done, insert_below(state, tx, mapped, &stored, below)?))
+        });
+        let refused = match graph {
+            Ok((done, below)) => {
+                chunk.rows.extend(done.into_iter().map(Ok));
+                chunk.below.merge(below);
+                continue;
             }
-            Err(Stop::Stale(_)) => {
-                state.undo_to(tx, mark);
-                done.push(Err(stale().build()));
-            }
+            Err(Stop::Failed(error)) if *turns_away && is_of_a_row(&error) => error,
+            Err(Stop::Stale(_)) if *turns_away => stale().build(),
             Err(stop) => return Err(stop),
-        }
+        };
+        state.undo_to(tx, mark);
+        chunk.rows.push(Err(refused));
     }
-    Ok(done)
+    Ok(chunk)
 }
 
 /// The error of rows that give another version than the stored one.
@@ -185,7 +189,6 @@ async fn wait(mut ended: tokio::sync::watch::Receiver<()>, patience: Patience) -
 }
 
 /// Only the outcomes.
-pub(super) fn outcomes(chunk: &mut Chunk) -> Vec<Result<Outcome>> {
-    let outcome = |done: Result<Done>| done.map(|(outcome, _)| outcome);
-    std::mem::take(chunk).into_iter().map(outcome).collect()
+pub(super) fn outcomes(rows: Vec<Result<Done>>) -> impl Iterator<Item = Result<Outcome>> {
+    rows.into_iter().map(|done| done.map(|(outcome, _)| outcome))
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use batchkit::backend::{ErrorBuilder, RawRow, declared_type};
+use batchkit::backend::{ErrorBuilder, declared_type};
 use batchkit::model::{Column as ModelColumn, ColumnKind, Model, UniqueKey};
 use batchkit::wire::ColumnType;
 use batchkit::{Error, ErrorKind, Result};
@@ -204,38 +204,6 @@ impl State {
             transaction.waits_for = None;
         }
     }
-
-    /// The rows of a table whose `columns` have one of these values, as a transaction sees them: in the order of
-    /// `order`, then of their insertion. What loads relations asks for.
-    #[cfg_attr(not(test), expect(dead_code, reason = "relations will ask for it"))]
-    pub(super) fn rows_where(
-        &self,
-        tx: Option<TxId>,
-        table: usize,
-        columns: &[usize],
-        keys: &[RawRow],
-        order: &[usize],
-    ) -> Vec<Row> {
-        let table = &self.tables[table];
-        let value = |key: &RawRow| {
-            let parts = columns.iter().zip(key).map(|(&column, part)| Some(table.value(column, part.as_ref()?)));
-            parts.collect::<Option<Vec<_>>>()
-        };
-        let wanted: std::collections::HashSet<_> = keys.iter().filter_map(value).collect();
-        let fits = |row: &&Row| table.values(columns, row).is_some_and(|value| wanted.contains(&value));
-        let mut rows: Vec<Row> = table.visible(tx).filter(fits).cloned().collect();
-        sort(table, &mut rows, order);
-        rows
-    }
-}
-
-/// Puts rows into the order of these columns; NULL comes last.
-fn sort(table: &Table, rows: &mut [Row], order: &[usize]) {
-    let value = |row: &Row| -> Vec<_> {
-        let parts = order.iter().map(|&column| field(row, column).map(|bytes| table.value(column, bytes)));
-        parts.map(|part| (part.is_none(), part)).collect()
-    };
-    rows.sort_by_cached_key(value);
 }
 
 /// Takes a model's columns into the table: each has to fit what is known of it.
@@ -323,41 +291,5 @@ pub(super) fn config(model: &Model, what: &str, column: Option<&str>) -> Error {
     match column {
         Some(column) => error.column(column).build(),
         None => error.build(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-
-    #[test]
-    fn rows_are_found_by_any_columns() {
-        let mut state = State::new();
-        let mut table = Table::new();
-        for name in ["id", "parent"] {
-            let (name, ty) = (name.to_owned(), Type::INT2);
-            table.columns.push(Column { name, ty, not_null: false, fill: Fill::Null, on_update: None });
-        }
-        state.tables.push(table);
-        let number = |number: i16| Some(Bytes::copy_from_slice(&number.to_be_bytes()));
-        let tx = state.begin();
-        for (id, parent) in [(3, Some(1)), (1, Some(1)), (2, Some(2)), (4, None)] {
-            let row = state.tables[0].reserve();
-            state.write(tx, 0, row, Some([number(id), parent.and_then(number)].into()));
-        }
-        let ids = |state: &State, tx, keys: &[Option<i16>], order: &[usize]| {
-            let keys: Vec<RawRow> = keys.iter().map(|key| vec![key.and_then(number)]).collect();
-            let rows = state.rows_where(tx, 0, &[1], &keys, order);
-            rows.iter()
-                .map(|row| i16::from_be_bytes(*row[0].as_ref().unwrap().first_chunk().unwrap()))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(ids(&state, Some(tx), &[Some(1), None], &[]), [3, 1]);
-        assert_eq!(ids(&state, Some(tx), &[Some(2), Some(1)], &[0]), [1, 2, 3]);
-        assert!(ids(&state, None, &[Some(1)], &[]).is_empty());
-        state.end(tx, true);
-        assert_eq!(ids(&state, None, &[Some(1)], &[]), [3, 1]);
     }
 }

@@ -8,17 +8,18 @@ use tokio::time::Instant;
 
 use super::encode::{RawRow, layout, raw_rows, refuse_below};
 use super::failure::check_config;
+use super::graph::{RawBelow, RawGraph, TypesOf, layouts};
 use crate::config::{BatchConfig, DuplicatePolicy, ExecutionStrategy, OnRowError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
-use crate::model::{BatchModel, Model};
+use crate::model::{Association, BatchModel, GraphRows, Model};
 use crate::operation::without_rejects;
 use crate::plan;
 use crate::reject::Reject;
 use crate::report::{Counts, Outcome, Report};
 use crate::retry::Stage;
-use crate::session::{ChunkAnswer, Graph};
-use crate::source::{Chunk, Chunks, Feed, Keys, Layout, Limits, Rows, Style};
+use crate::session::{ChunkAnswer, Graph, Kind};
+use crate::source::{ChildLayout, Chunk, Chunks, Feed, Keys, Layout, Limits, Rows, Style};
 use crate::sql::Form;
 use crate::strategy;
 use crate::wire::{ColumnType, Fault};
@@ -59,6 +60,8 @@ pub struct Batch<'a> {
     fallback: Option<Limits>,
     /// The parts of such a chunk, the next one last.
     parts: Vec<Chunk>,
+    /// What was inserted below the rows of the chunk whose turn it is.
+    below: Graph,
 }
 
 impl std::fmt::Debug for Batch<'_> {
@@ -69,19 +72,28 @@ impl std::fmt::Debug for Batch<'_> {
 
 /// The rows of one transaction.
 #[derive(Debug)]
-pub struct RawChunk(Chunk);
+pub struct RawChunk {
+    chunk: Chunk,
+    layout: Arc<Layout>,
+}
 
 impl RawChunk {
     /// The rows' fields: those of the batch's columns, in their order.
     #[must_use]
     pub fn rows(&self) -> Vec<RawRow> {
-        raw_rows(&self.0.rows)
+        raw_rows(&self.chunk.rows)
     }
 
     /// The positions of the rows in the input, from 0.
     #[must_use]
     pub fn positions(&self) -> &[usize] {
-        &self.0.positions
+        &self.chunk.positions
+    }
+
+    /// The rows below them, kind by kind.
+    #[must_use]
+    pub fn below(&self) -> Vec<RawBelow<'_>> {
+        RawBelow::of(&self.layout.below, self.chunk.rows.below())
     }
 }
 
@@ -96,7 +108,26 @@ impl<'a> Batch<'a> {
         types: &[ColumnType],
         config: &BatchConfig,
     ) -> Result<Self> {
-        Batch::new(rows.feed, M::MODEL, columns, types, config)
+        refuse_below(&*rows.feed, M::MODEL)?;
+        Batch::new(rows.feed, M::MODEL, columns, types, Vec::new(), config)
+    }
+
+    /// A batch of rows and all that is below them, if anything is; all columns that they give are encoded. `types_of`
+    /// tells the types of a model's columns: it is asked about each model in the graph.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the settings make no sense, or when kinds of rows are below themselves by way of
+    /// others; [`ErrorKind::Schema`] when a key is handed down to a column of another type; those of `types_of`.
+    pub fn of_graph<M: BatchModel>(
+        rows: Rows<'a, M>,
+        mut types_of: impl FnMut(&'static Model) -> Result<Arc<[ColumnType]>>,
+        config: &BatchConfig,
+    ) -> Result<Self> {
+        let top = GraphRows { model: M::MODEL, columns: &[], children: rows.feed.children() };
+        let types_of: &mut TypesOf<'_> = &mut types_of;
+        let types = types_of(M::MODEL)?;
+        let below = layouts(top, types_of, &mut Vec::new())?;
+        Batch::new(rows.feed, M::MODEL, rows.columns, &types, below, config)
     }
 
     /// A batch of keys, of which each value is one row.
@@ -104,7 +135,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// [`ErrorKind::Config`] when the settings make no sense.
     pub fn of_keys<M: BatchModel>(keys: Keys<'a, M>, types: &[ColumnType], config: &BatchConfig) -> Result<Self> {
-        Batch::new(keys.feed, M::MODEL, keys.key.columns, types, config)
+        Batch::new(keys.feed, M::MODEL, keys.key.columns, types, Vec::new(), config)
     }
 
     fn new(
@@ -112,12 +143,13 @@ impl<'a> Batch<'a> {
         model: &'static Model,
         columns: &[usize],
         types: &[ColumnType],
+        below: Vec<ChildLayout>,
         config: &BatchConfig,
     ) -> Result<Self> {
         check_config(config)?;
-        refuse_below(&*feed, model)?;
         let key = model.keys().map(|key| key.columns).find(|key| key.iter().all(|column| columns.contains(column)));
-        let layout = Arc::new(layout(model, columns, key.unwrap_or_default(), types)?);
+        let layout = layout(model, columns, key.unwrap_or_default(), types)?;
+        let layout = Arc::new(Layout { below, ..layout });
         let turns_away = config.on_row_error == OnRowError::Reject;
         // One store has one connection, so to say: its chunks follow each other.
         let style = Style { concurrent: false, ..strategy::style(config, turns_away) };
@@ -129,6 +161,7 @@ impl<'a> Batch<'a> {
             turns_away,
             fallback: strategy::fallback(config),
             parts: Vec::new(),
+            below: Graph::default(),
         })
     }
 
@@ -198,12 +231,28 @@ impl<'a> Batch<'a> {
     /// [`end`](Self::end).
     pub async fn next(&mut self) -> Result<Option<RawChunk>> {
         if let Some(part) = self.parts.pop() {
-            return Ok(Some(RawChunk(part)));
+            return Ok(Some(self.raw(part)));
         }
         let chunk = self.chunks.next().await?;
         self.ledger.book(&self.chunks.take_dropped(), Outcome::Filtered);
         self.ledger.unsent(&self.chunks.take_rejects())?;
-        Ok(chunk.map(RawChunk))
+        Ok(chunk.map(|chunk| self.raw(chunk)))
+    }
+
+    fn raw(&self, chunk: Chunk) -> RawChunk {
+        RawChunk { chunk, layout: Arc::clone(&self.layout) }
+    }
+
+    /// The kinds of rows below the rows.
+    #[must_use]
+    pub fn graph(&self) -> RawGraph {
+        RawGraph(Arc::clone(&self.layout))
+    }
+
+    /// Notes rows that were inserted below those of a chunk, before [`written`](Self::written) books that.
+    pub fn inserted_below(&mut self, relation: &'static Association, rows: u64) {
+        let kind = Kind { inserted: rows, stored: Vec::new() };
+        self.below.merge(Graph { kinds: [(relation.label, kind)].into(), depth: 0 });
     }
 
     /// Books a chunk that is in: what became of each of its rows, or why it was turned away.
@@ -216,8 +265,8 @@ impl<'a> Batch<'a> {
         chunk: &RawChunk,
         outcomes: impl IntoIterator<Item = Result<Outcome, Error>>,
     ) -> Result<()> {
-        let mut answer =
-            ChunkAnswer { counts: Counts::default(), rows: Vec::new(), rejects: Vec::new(), graph: Graph::default() };
+        let graph = std::mem::take(&mut self.below);
+        let mut answer = ChunkAnswer { counts: Counts::default(), rows: Vec::new(), rejects: Vec::new(), graph };
         for (row, outcome) in outcomes.into_iter().enumerate() {
             let outcome = outcome.unwrap_or_else(|error| {
                 answer.rejects.push(Reject::new(row, &error));
@@ -226,10 +275,10 @@ impl<'a> Batch<'a> {
             answer.counts.add(outcome, 1);
             answer.rows.push((outcome, None));
         }
-        if answer.rows.len() != chunk.0.positions.len() {
+        if answer.rows.len() != chunk.chunk.positions.len() {
             return Err(Error::new(ErrorKind::Accounting, "the store did not account for every row"));
         }
-        let rejects = self.ledger.committed(&chunk.0, answer);
+        let rejects = self.ledger.committed(&chunk.chunk, answer);
         self.ledger.reject(&rejects)
     }
 
@@ -239,7 +288,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// The same error with the chunk's rows. Hand it to [`end`](Self::end).
     pub fn failed(&mut self, chunk: RawChunk, error: Error) -> Result<()> {
-        let RawChunk(chunk) = chunk;
+        let RawChunk { chunk, .. } = chunk;
         if let Some(limits) = self.fallback
             && strategy::chunks_help(&error, Stage::Work, &chunk, limits)
         {

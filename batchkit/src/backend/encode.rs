@@ -61,12 +61,12 @@ fn encode_all(
     Ok(raw_rows(&encoded.finish()))
 }
 
-/// Refuses rows that come with others below them: raw rows have no place for these.
+/// Refuses rows that come with others below them, where there is no place for these.
 pub(super) fn refuse_below(feed: &dyn Feed, model: &Model) -> Result<()> {
     if feed.children().is_empty() {
         return Ok(());
     }
-    let what = "rows with others below them go to PostgreSQL only";
+    let what = "rows with others below them are for a new graph: Batch::of_graph";
     Err(Error::new(ErrorKind::Config, what).in_table(model.display_name()))
 }
 

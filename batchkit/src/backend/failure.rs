@@ -57,6 +57,12 @@ impl ErrorBuilder {
         ErrorBuilder(self.0.of_rows(rows))
     }
 
+    /// The error is about rows below others, by the relation of this name: its rows become the ones above them, of
+    /// which `owners` tells each one's.
+    pub fn met_below(self, relation: &str, owners: &[usize]) -> Self {
+        ErrorBuilder(self.0.met_below(relation, |row| owners.get(row).copied()))
+    }
+
     /// Everything in which a model differs from what is stored.
     pub fn mismatches(self, mismatches: Vec<String>) -> Self {
         ErrorBuilder(self.0.with_mismatches(mismatches))

@@ -13,6 +13,8 @@
 //! | [`decode`] | a struct out of raw fields |
 //! | [`resolve_update`], [`resolve_upsert`] | which columns tell a row, and which are set |
 //! | [`Batch`] | the rows of a call in chunks as its settings say, and the books of what became of them |
+//! | [`RawBelow`] | rows of a graph that are inserted below others |
+//! | [`load_relations`], [`load_graph`] | the relations of rows, out of a store of [`RelatedRows`] |
 //! | [`ErrorBuilder`] | errors that look like those of the server |
 //!
 //! ```
@@ -38,11 +40,15 @@
 mod batch;
 mod encode;
 mod failure;
+mod graph;
 mod names;
+mod related;
 mod types;
 
 pub use batch::{Batch, RawChunk};
 pub use encode::{FieldValue, RawRow, decode, encode_keys, encode_rows, encode_value};
 pub use failure::{ErrorBuilder, check_config};
+pub use graph::{RawBelow, RawGraph};
 pub use names::{Resolved, resolve_update, resolve_upsert};
+pub use related::{RelatedKeys, RelatedRows, load_graph, load_relations};
 pub use types::{array_of, declared_type, declared_types};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::answer::read_types;
 use super::engine::{Engine, Target};
 use super::insert::Insert;
 use super::verb::Verb;
@@ -11,9 +12,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Association, Child, GraphRows, Model};
 use crate::relation::Tree;
 use crate::session::{Above, ChildWork, Draw, Within};
-use crate::source::{ChildLayout, ChildLayouts};
+use crate::source::{ChildLayout, ChildLayouts, Wiring, is_recursive};
 use crate::sql::{Form, TableSql};
-use crate::wire::{ColumnType, base};
+use crate::wire::ColumnType;
 
 /// The kinds of rows below a call's rows.
 #[derive(Debug, Clone, Default)]
@@ -29,10 +30,7 @@ struct Kind {
     association: &'static Association,
     rows: GraphRows,
     table: Arc<Table>,
-    /// The columns that are encoded.
-    columns: Vec<usize>,
-    /// Which fields are the key of the row above: each with the position of that column in the model above.
-    handed_down: Vec<(usize, usize)>,
+    wiring: Wiring,
     /// `None` where rows of the same kinds as these are below them.
     below: Option<Graph>,
 }
@@ -60,15 +58,7 @@ impl Graph {
         let mut kinds = Vec::with_capacity(rows.children.len());
         for child in rows.children {
             let below = (child.rows)();
-            let same = |other: &GraphRows| other.model.is(below.model) && other.columns == below.columns;
-            let recursive = !rows.columns.is_empty() && same(&rows);
-            if !recursive && ancestors.iter().any(same) {
-                let what = format!(
-                    "rows of `{}` are below rows of `{}`, and these below those",
-                    rows.model.name, below.model.name
-                );
-                return Err(Error::new(ErrorKind::Config, what));
-            }
+            let recursive = is_recursive(&rows, &below, ancestors)?;
             let table = engine.table(below.model, within.as_mut().map(Within::lend)).await?;
             let kind = Kind::new(child.association, rows.model, above, below, table)?;
             let graph = if recursive {
@@ -86,13 +76,10 @@ impl Graph {
 
     /// How the rows are encoded.
     pub(super) fn layouts(&self) -> Vec<ChildLayout> {
-        let layout = |kind: &Kind| ChildLayout {
-            association: kind.association,
-            model: kind.rows.model,
-            columns: kind.columns.clone(),
-            given: kind.rows.columns,
-            types: kind.types(),
-            below: kind.below.as_ref().map_or(ChildLayouts::Recursive, |below| ChildLayouts::Kinds(below.layouts())),
+        let layout = |kind: &Kind| {
+            let below = kind.below.as_ref();
+            let below = below.map_or(ChildLayouts::Recursive, |below| ChildLayouts::Kinds(below.layouts()));
+            ChildLayout::new(kind.association, &kind.rows, kind.wiring.clone(), kind.types(), below)
         };
         self.kinds.iter().map(layout).collect()
     }
@@ -101,7 +88,7 @@ impl Graph {
     pub(super) fn works(&self, asked: Transport, form: Form, above: &Keys) -> Result<Vec<ChildWork>> {
         let work = |kind: &Kind| {
             let (model, below) = (kind.rows.model, kind.below.as_ref());
-            let own = Keys::of(below.unwrap_or(self), model, &kind.table, &kind.columns, form);
+            let own = Keys::of(below.unwrap_or(self), model, &kind.table, &kind.wiring.columns, form);
             // Their own rows below find their keys where these do.
             if below.is_none() && (own.form, &own.columns) != (above.form, &above.columns) {
                 let what = format!("rows of `{}` below others of it give other columns than those", model.name);
@@ -117,7 +104,12 @@ impl Graph {
                 name: kind.association.name,
                 label: kind.association.label,
                 table: model.display_name(),
-                handed_down: kind.handed_down.iter().map(|&(field, column)| (field, above.place(column))).collect(),
+                handed_down: kind
+                    .wiring
+                    .handed_down
+                    .iter()
+                    .map(|&(field, column)| (field, above.place(column)))
+                    .collect(),
                 work,
                 recursive: below.is_none(),
             })
@@ -170,7 +162,7 @@ impl Graph {
     pub(super) fn keys(&self) -> Vec<(&'static str, Vec<usize>)> {
         let mut keys = Vec::new();
         for kind in &self.kinds {
-            let columns = kind.handed_down.iter().map(|&(field, _)| kind.columns[field]).collect();
+            let columns = kind.wiring.handed_down.iter().map(|&(field, _)| kind.wiring.columns[field]).collect();
             keys.push((kind.association.label, columns));
             keys.extend(kind.below.iter().flat_map(Graph::keys));
         }
@@ -231,32 +223,13 @@ impl Kind {
         table: Arc<Table>,
     ) -> Result<Kind> {
         let association = &above_model.associations[number];
-        let named_by = match &association.through {
-            Some(through) => (through.columns)(),
-            None => (association.target_columns)(),
-        };
-        let given = rows.columns.iter().copied();
-        let columns: Vec<usize> =
-            given.chain(named_by.iter().copied().filter(|column| !rows.columns.contains(column))).collect();
-        let mut handed_down = Vec::with_capacity(named_by.len());
-        for (&column, &key) in named_by.iter().zip(association.columns) {
-            let (name, key_name) = (rows.model.columns[column].name, above_model.columns[key].name);
-            let types = (table.column(name), above.column(key_name));
-            let is_same = matches!(types, (Some(one), Some(other)) if base(&one.ty) == base(&other.ty));
-            if !is_same {
-                let what = format!(
-                    "column {name:?} has another type than {key_name:?} of {:?}, whose value it takes",
-                    above.name
-                );
-                return Err(Error::schema(&rows.model.display_name(), vec![what]));
-            }
-            handed_down.extend(columns.iter().position(|&known| known == column).map(|field| (field, key)));
-        }
-        Ok(Kind { number, association, rows, table, columns, handed_down, below: None })
+        let (key_types, types) = (read_types(above_model, above), read_types(rows.model, &table));
+        let wiring = Wiring::of(association, above_model, &rows, |key| key_types.get(key), |column| types.get(column))?;
+        Ok(Kind { number, association, rows, table, wiring, below: None })
     }
 
     fn types(&self) -> Vec<ColumnType> {
-        let found = self.columns.iter().filter_map(|&column| {
+        let found = self.wiring.columns.iter().filter_map(|&column| {
             let column = &self.rows.model.columns[column];
             let found = self.table.column(column.name)?;
             Some(ColumnType::new(found.ty.clone(), found.not_null, |ty| column.accepts(ty)))

@@ -35,6 +35,7 @@ pub use list::{List, Page};
 pub use post_process::{PostProcess, WithReport};
 pub use pre_process::PreProcess;
 pub use relations::WithRelations;
+pub(crate) use relations::relate_slots;
 pub use stream::{RowChunks, RowStream};
 pub use update::Update;
 pub(crate) use update::resolve as resolve_update;

@@ -134,7 +134,7 @@ pub(super) async fn related<M: ReadRow>(
 }
 
 /// Loads the relations of the rows in these slots.
-pub(super) async fn relate_slots<M: ReadRow>(
+pub(crate) async fn relate_slots<M: ReadRow>(
     slots: Vec<Option<M>>,
     tree: Tree,
     relate: &mut dyn Relate,

@@ -16,5 +16,5 @@ mod order;
 pub(crate) use chunks::{Chunk, Chunks, Limits, Style, ranges};
 pub(crate) use feed::{Encoded, Feed, Layout};
 pub use graph::ChildWriter;
-pub(crate) use graph::{ChildFault, ChildLayout, ChildLayouts};
+pub(crate) use graph::{ChildFault, ChildLayout, ChildLayouts, Wiring, is_recursive};
 pub use input::{Keys, Rows};

@@ -3,6 +3,8 @@
 
 mod concurrency;
 mod failures;
+mod graphs;
+mod habits;
 mod model;
 mod places;
 mod random;
@@ -40,4 +42,7 @@ contract! {
         transactions_of_others the_servers_time;
     concurrency: a_taken_key_waits_for_its_rival a_locked_row_waits_for_its_rival a_referenced_row_is_held
         a_deadlock_ends_one a_lock_timeout many_tasks;
+    graphs: graphs_are_stored_and_loaded what_is_not_loaded_and_what_is_unknown trees graphs_fail_whole
+        graphs_in_a_transaction;
+    habits: versions marks_of_deletion values_of_new_rows;
 }

@@ -3,7 +3,7 @@
 use batchkit::{BatchConfig, BatchSize, ReadRow};
 use batchkit_repo::{Database, Memory, Repository};
 
-use super::model::{TABLES, declare};
+use super::{graphs, habits, model};
 use crate::common::{Db, database};
 
 /// What is behind the repositories.
@@ -29,10 +29,10 @@ impl Place {
     pub(super) async fn new(way: Way) -> Self {
         if way == Way::Twin {
             let memory = Memory::new();
-            declare(&memory);
+            [model::declare, graphs::declare, habits::declare].iter().for_each(|declare| declare(&memory));
             return Place { way, database: memory.into(), db: None };
         }
-        let db = database(TABLES).await;
+        let db = database(&[model::TABLES, graphs::TABLES, habits::TABLES].concat()).await;
         Place { way, database: db.pool.clone().into(), db: Some(db) }
     }
 
