@@ -31,6 +31,7 @@ mod relations;
 mod repository;
 mod rivals;
 mod round_trip;
+mod round_trips;
 mod schema;
 mod spans;
 mod stages;

@@ -1,6 +1,6 @@
 //! Relations: every kind, by single and composite keys, to any depth; what points nowhere; what is asked how often.
 
-use batchkit::{BatchModel, BatchOperations, ErrorKind, Related};
+use batchkit::{BatchModel, BatchOperations, ErrorKind, Filter, Related};
 
 use crate::common::{Db, database};
 
@@ -276,6 +276,41 @@ async fn more_keys_than_one_statement_takes() {
             .iter()
             .all(|product| product.category_id == 0 || product.category.get().unwrap().id == product.category_id)
     );
+}
+
+/// One round trip for the rows and one for each level, whatever reads them and however many relations a level has.
+#[tokio::test]
+async fn a_level_is_one_round_trip() {
+    let db = database(TABLES).await;
+    let (pool, round_trips) = db.database.counted_pool(1).unwrap();
+    let products = BatchOperations::<Product>::new(pool);
+    let levels: [(&[&str], usize); 4] = [
+        (&[], 0),
+        (&["category"], 1),
+        (&["category", "made_by", "detail", "reviews", "tags"], 1),
+        (&["reviews.author", "category.parent.children", "tags", "made_by"], 3),
+    ];
+    for (paths, depth) in levels {
+        // The first time, the server is asked about the tables, and statements are prepared.
+        for is_warm in [false, true] {
+            let expect = |what: &str| {
+                let taken = round_trips.take();
+                assert!(!is_warm || taken == 1 + depth, "{what} with {paths:?}: {taken} round trips");
+            };
+            products.batch_get([1i64, 2, 3]).load_relations(paths).await.unwrap();
+            expect("get");
+            products.list(Filter::all()).load_relations(paths).await.unwrap();
+            expect("list");
+            products
+                .list(Product::FIELDS.id.is_in([1, 2]))
+                .load_relations(paths)
+                .order_by("sku desc")
+                .page(2)
+                .await
+                .unwrap();
+            expect("page");
+        }
+    }
 }
 
 #[test]

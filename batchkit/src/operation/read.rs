@@ -12,11 +12,11 @@ use super::arguments::{declared_types, encode};
 use super::engine::Engine;
 use crate::catalog::Table;
 use crate::config::BatchConfig;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::observe::ErrorObserver;
 use crate::retry::{Policy, Retries};
-use crate::session::{Question, Session, Values, Within};
+use crate::session::{Parameters, Question, Read, Session, Values, Within};
 use crate::sql::{Arguments, TableSql};
 use crate::wire::{ColumnType, EncodedRows};
 
@@ -128,18 +128,12 @@ async fn query_once(
     let prepared = Prepared::new(model, &table, statement)?;
     let encode = |parameters: &[Type]| prepared.encode(statement, parameters);
     let mut session = Session::open(&engine.pool, within).await?;
-    session.begin(&policy.opening, false).await?;
-    match session.ask(&Question { sql: &prepared.sql, types: &prepared.types, encode: &encode }).await {
-        Ok(rows) => {
-            // Under SERIALIZABLE, what was read holds only if this goes through.
-            session.commit().await?;
-            Ok((rows, prepared.columns))
-        }
-        Err(error) => {
-            session.rollback().await;
-            Err(error)
-        }
-    }
+    let question = Question { sql: &prepared.sql, types: &prepared.types, encode: &encode };
+    let read = Read { sql: prepared.sql.clone(), parameters: Parameters::Asked(&question) };
+    let answers = session.read(&policy.opening, &[read]).await;
+    session.end_read().await;
+    let rows = answers?.pop().ok_or_else(|| Error::new(ErrorKind::Accounting, "the answer is missing"))?;
+    Ok((rows, prepared.columns))
 }
 
 /// The text of a statement, without a server.

@@ -21,7 +21,7 @@ use crate::model::{Model, ReadRow, RelationOrder, RelationPaths, Relations, Rela
 use crate::observe::ErrorObserver;
 use crate::relation::{Answers, Question, Relate, Tree, load};
 use crate::retry::{Policy, Retries};
-use crate::session::{Read, Session, Within};
+use crate::session::{Parameters, Read, Session, Within};
 use crate::sql::{self, TableSql};
 use crate::wire::{ColumnType, EncodedRows};
 
@@ -160,7 +160,7 @@ impl Server<'_, '_> {
     }
 
     /// The statements of a question.
-    fn reads(&self, question: &Question) -> Result<Vec<Read>> {
+    fn reads(&self, question: &Question) -> Result<Vec<Read<'static>>> {
         if question.keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -199,18 +199,19 @@ impl Server<'_, '_> {
         let columns = association.columns;
         let target = Target { model, table, columns, rejects: false, writes: false };
         let carrier = target.columns_carrier(&own, columns);
-        let lock = carrier.lock().map(|lock| Read { sql: lock.to_owned(), parameters: Vec::new() });
+        let lock =
+            carrier.lock().map(|lock| Read { sql: lock.to_owned(), parameters: Parameters::Encoded(Vec::new()) });
         let statement = |part: std::ops::Range<usize>| {
             let first = i64::try_from(part.start).unwrap_or(i64::MAX);
             let mut parameters = carrier.parameters(&question.keys.slice(part))?;
             parameters.push(Bytes::copy_from_slice(&first.to_be_bytes()));
-            Ok(Read { sql: sql.clone(), parameters })
+            Ok(Read { sql: sql.clone(), parameters: Parameters::Encoded(parameters) })
         };
         let statements = carrier.statements(&question.keys).into_iter().map(statement);
         lock.into_iter().map(Ok).chain(statements).collect()
     }
 
-    async fn ask(&mut self, reads: &[Read]) -> Result<Vec<EncodedRows>> {
+    async fn ask(&mut self, reads: &[Read<'_>]) -> Result<Vec<EncodedRows>> {
         let mut session = Session::open(&self.engine.pool, self.within.as_mut().map(Within::lend)).await?;
         let answers = session.read(&self.policy.opening, reads).await;
         session.end_read().await;
@@ -227,7 +228,7 @@ impl Relate for Server<'_, '_> {
     async fn answer(&mut self, questions: Vec<Question>) -> Result<Vec<Answers>> {
         let reads = questions.iter().map(|question| self.reads(question)).collect::<Result<Vec<_>>>()?;
         let of_each: Vec<usize> = reads.iter().map(Vec::len).collect();
-        let reads: Vec<Read> = reads.into_iter().flatten().collect();
+        let reads: Vec<Read<'_>> = reads.into_iter().flatten().collect();
         if reads.is_empty() {
             return Ok(vec![Answers::new(); questions.len()]);
         }

@@ -191,9 +191,14 @@ impl<'a> Session<'a> {
     }
 
     pub(super) async fn prepare(&self, sql: &str) -> Result<Statement> {
+        self.prepare_typed(sql, &[]).await
+    }
+
+    /// The same, where some of its parameters' types are known.
+    pub(super) async fn prepare_typed(&self, sql: &str, types: &[Type]) -> Result<Statement> {
         Ok(match self {
-            Session::Pooled(pooled) => pooled.client()?.prepare_cached(sql).await?,
-            Session::Caller(savepoint) => savepoint.prepare(sql).await?,
+            Session::Pooled(pooled) => pooled.client()?.prepare_typed_cached(sql, types).await?,
+            Session::Caller(savepoint) => savepoint.prepare_typed(sql, types).await?,
         })
     }
 
@@ -242,23 +247,6 @@ impl<'a> Session<'a> {
         .await;
         self.vouch(vouched_for);
         answer
-    }
-
-    /// Runs a statement whose values are encoded once the server has told their types.
-    pub(crate) async fn ask(&mut self, question: &Question<'_>) -> Result<EncodedRows> {
-        let vouched_for = self.vouch(false);
-        let answer = async {
-            let statement = match &*self {
-                Session::Pooled(pooled) => question.prepare(pooled.client()?).await?,
-                Session::Caller(savepoint) => savepoint.prepare_typed(question.sql, question.types).await?,
-            };
-            let values = (question.encode)(statement.params())?;
-            let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
-            read(self.query(&statement, &values).await?).await
-        }
-        .await;
-        self.vouch(vouched_for);
-        Ok(answer?.0)
     }
 
     /// Sets whether a pooled connection may go back to the pool as it is; answers what was set before.
@@ -377,6 +365,12 @@ pub(crate) struct Question<'a> {
     pub(crate) types: &'a [Type],
     /// The values in the binary form of these types; `None` is NULL.
     pub(crate) encode: &'a (dyn Fn(&[Type]) -> Result<Values> + Sync),
+}
+
+impl std::fmt::Debug for Question<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Question").field("sql", &self.sql).finish_non_exhaustive()
+    }
 }
 
 impl Question<'_> {

@@ -20,6 +20,6 @@ pub(crate) use fate::{Fate, Identity, fate};
 pub(crate) use graph::{Above, ChildWork, Graph, Kind};
 pub(crate) use isolate::{Suspect, Suspects};
 pub(crate) use portal::{Fetching, Piece, Unread};
-pub(crate) use read::Read;
+pub(crate) use read::{Parameters, Read};
 pub(crate) use run::{Broken, ChunkAnswer, Mode, Reading, StoredRow, Work, run_chunk};
 pub(crate) use transport::Carrier;

@@ -7,28 +7,54 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use futures_util::future::{join_all, join4};
-use postgres_types::ToSql;
+use postgres_types::{ToSql, Type};
 use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 
-use super::client::{Encoded, Session, read};
+use super::client::{Encoded, Question, Session, Values, read};
 use super::fate::settle_read;
 use crate::error::Result;
 use crate::settings::Opening;
 use crate::wire::EncodedRows;
 
-/// One statement, and its parameters in binary form.
+/// One statement, and its parameters.
 #[derive(Debug)]
-pub(crate) struct Read {
+pub(crate) struct Read<'a> {
     /// Its text, the same from call to call.
     pub(crate) sql: String,
     /// The parameters.
-    pub(crate) parameters: Vec<Bytes>,
+    pub(crate) parameters: Parameters<'a>,
+}
+
+/// The parameters of a read.
+#[derive(Debug)]
+pub(crate) enum Parameters<'a> {
+    /// In binary form.
+    Encoded(Vec<Bytes>),
+    /// Encoded once the server has told their types.
+    Asked(&'a Question<'a>),
+}
+
+impl Parameters<'_> {
+    /// Their types, as far as they are known.
+    fn types(&self) -> &[Type] {
+        match self {
+            Parameters::Encoded(_) => &[],
+            Parameters::Asked(question) => question.types,
+        }
+    }
+
+    fn values(&self, types: &[Type]) -> Result<Values> {
+        match self {
+            Parameters::Encoded(values) => Ok(values.iter().cloned().map(|value| Some(Encoded(value))).collect()),
+            Parameters::Asked(question) => (question.encode)(types),
+        }
+    }
 }
 
 impl Session<'_> {
     /// Runs these reads in a transaction of their own, or under the caller's savepoint; their rows, in order.
-    pub(crate) async fn read(&mut self, opening: &Opening, reads: &[Read]) -> Result<Vec<EncodedRows>> {
+    pub(crate) async fn read(&mut self, opening: &Opening, reads: &[Read<'_>]) -> Result<Vec<EncodedRows>> {
         // Dropped half-way, a statement goes on at the server: its connection is not for the next borrower.
         self.vouch(false);
         let settling = match self {
@@ -65,12 +91,14 @@ impl Session<'_> {
 
     /// Runs these reads at once; tells when all of them are on their way. A statement that is not prepared yet is
     /// prepared behind the settings: by then the server can find whom to end if that takes too long.
-    async fn all_rows(&self, reads: &[Read], tell: oneshot::Sender<()>) -> Result<Vec<EncodedRows>> {
-        let mut statements = Vec::with_capacity(reads.len());
+    async fn all_rows(&self, reads: &[Read<'_>], tell: oneshot::Sender<()>) -> Result<Vec<EncodedRows>> {
+        let mut prepared = Vec::with_capacity(reads.len());
         for read in reads {
-            statements.push(self.prepare(&read.sql).await?);
+            let statement = self.prepare_typed(&read.sql, read.parameters.types()).await?;
+            let values = read.parameters.values(statement.params())?;
+            prepared.push((statement, values));
         }
-        let answers = join_all(reads.iter().zip(&statements).map(|(read, statement)| self.rows(statement, read)));
+        let answers = join_all(prepared.iter().map(|(statement, values)| self.rows(statement, values)));
         let mut answers = std::pin::pin!(answers);
         let first = std::future::poll_fn(|context| Poll::Ready(answers.as_mut().poll(context))).await;
         // Nobody listens any longer when the session is given up.
@@ -106,9 +134,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn rows(&self, statement: &Statement, of: &Read) -> Result<EncodedRows> {
-        let parameters: Vec<Encoded> = of.parameters.iter().cloned().map(Encoded).collect();
-        let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
-        Ok(read(self.query(statement, &parameters).await?).await?.0)
+    async fn rows(&self, statement: &Statement, values: &Values) -> Result<EncodedRows> {
+        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+        Ok(read(self.query(statement, &values).await?).await?.0)
     }
 }

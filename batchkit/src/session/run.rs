@@ -9,7 +9,7 @@ use super::draw::Draw;
 use super::fate::Identity;
 use super::graph::{ChildWork, Graph, send_below};
 use super::isolate::{Suspects, isolate};
-use super::read::Read;
+use super::read::{Parameters, Read};
 use super::transport::Carrier;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Reject;
@@ -230,10 +230,16 @@ async fn read_all(
     opening: &Opening,
 ) -> Result<ChunkAnswer> {
     let parts: Vec<EncodedRows> = work.carrier.statements(rows).into_iter().map(|part| rows.slice(part)).collect();
-    let read = |part| Ok(Read { sql: work.sql.clone(), parameters: work.carrier.parameters(part)? });
-    let reads = parts.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let read = |part| {
+        let parameters = Parameters::Encoded(work.carrier.parameters(part)?);
+        Ok(Read { sql: work.sql.clone(), parameters })
+    };
+    let lock =
+        work.carrier.lock().map(|lock| Read { sql: lock.to_owned(), parameters: Parameters::Encoded(Vec::new()) });
+    let first = usize::from(lock.is_some());
+    let reads = lock.into_iter().map(Ok).chain(parts.iter().map(read)).collect::<Result<Vec<_>>>()?;
     let mut whole = ChunkAnswer::default();
-    for (part, answer) in parts.iter().zip(session.read(opening, &reads).await?) {
+    for (part, answer) in parts.iter().zip(session.read(opening, &reads).await?.into_iter().skip(first)) {
         if work.form == Form::Count {
             whole.counts.merge(&read_counts(work.reading, part.len(), &answer, 0)?);
         } else {

@@ -60,9 +60,10 @@ impl Carrier {
         }
     }
 
-    /// Whether a statement's rows are its parameters, and nothing has to be sent before it.
+    /// Whether a statement's rows are its parameters, and the statement may have been prepared for an earlier call:
+    /// where [`lock`](Self::lock) tells what to send before it, or there are no rows of the table's own type.
     pub(crate) fn is_parameters(&self) -> bool {
-        matches!(self, Carrier::Columns { whole: None, .. })
+        matches!(self, Carrier::Columns { whole: None, .. }) || self.lock().is_some()
     }
 
     /// The statement that has to be sent before it, where rows of the table's own type are among its parameters.

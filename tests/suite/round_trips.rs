@@ -1,0 +1,39 @@
+//! How often a call waits for the server, counted at its socket.
+
+use batchkit::{BatchConfig, BatchModel, Filter, Transport};
+
+use crate::common::database;
+use crate::stock::{Stock, TABLE, config, operations_with, stock};
+
+/// Where its statements are prepared, a read is one round trip: settings, all statements, and the end of its
+/// transaction leave together.
+#[tokio::test]
+async fn a_read_is_one() {
+    let db = database(TABLE).await;
+    // Where a caller insists on it, COPY stages the keys first, and single statements wait for each other.
+    for transport in [Transport::Auto, Transport::UnnestRows, Transport::UnnestColumns] {
+        let (pool, round_trips) = db.database.counted_pool(1).unwrap();
+        let operations = operations_with(&pool, BatchConfig { transport, ..config() });
+        let rows = stock(0..1_000, 1);
+        operations.batch_upsert(&rows).await.unwrap();
+        for is_warm in [false, true] {
+            let expect = |what: &str| {
+                let taken = round_trips.take();
+                assert!(!is_warm || taken == 1, "{transport:?} {what}: {taken} round trips");
+            };
+            let _ = round_trips.take();
+            assert_eq!(operations.batch_get(0..5).await.unwrap().len(), 5);
+            expect("get");
+            assert_eq!(operations.batch_get(0..5).count().await.unwrap(), 5);
+            expect("get, counted");
+            assert_eq!(operations.list(Stock::FIELDS.amount.ge(1)).limit(3).await.unwrap().len(), 3);
+            expect("list");
+            assert_eq!(operations.list(Filter::all()).page(3).await.unwrap().rows.len(), 3);
+            expect("page");
+            assert_eq!(operations.count(Filter::all()).await.unwrap(), 1_000);
+            expect("count");
+            assert!(operations.exists(Stock::FIELDS.id.is_in([7, 8])).await.unwrap());
+            expect("exists");
+        }
+    }
+}
