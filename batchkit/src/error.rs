@@ -243,13 +243,15 @@ impl Error {
             routine: inner.routine.as_deref(),
             cache_lookup: inner.cache_lookup,
             snapshot,
+            invalid_row: self.kind() == ErrorKind::InvalidRow,
         }
     }
 
-    /// Whether it is about the connection or of the server's making: anything else is the caller's matter,
-    /// and no retry will help.
-    pub(crate) fn is_of_the_server(&self) -> bool {
-        self.0.sqlstate.is_some() || matches!(self.kind(), ErrorKind::Connection | ErrorKind::Pool | ErrorKind::Timeout)
+    /// Whether something can be done about it: it is about the connection, of the server's making, or a row's fault.
+    /// Anything else is the caller's matter, and no retry will help.
+    pub(crate) fn can_be_answered(&self) -> bool {
+        let kinds = [ErrorKind::Connection, ErrorKind::Pool, ErrorKind::Timeout, ErrorKind::InvalidRow];
+        self.0.sqlstate.is_some() || kinds.contains(&self.kind())
     }
 
     /// Whether the server refused it for what a row holds.

@@ -152,9 +152,10 @@ fn stale() -> ErrorBuilder {
     ErrorBuilder::refusal(ErrorKind::Stale)
 }
 
-/// Whether an error is one row's fault: the classes of data and of constraints.
+/// Whether an error is one row's fault: the classes of data and of constraints, and what is found before these.
 fn is_of_a_row(error: &Error) -> bool {
-    error.sqlstate().is_some_and(|state| state.code().starts_with("22") || state.code().starts_with("23"))
+    error.kind() == ErrorKind::InvalidRow
+        || error.sqlstate().is_some_and(|state| state.code().starts_with("22") || state.code().starts_with("23"))
 }
 
 /// A transaction that waits.

@@ -66,7 +66,7 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
         let error = error.at(&chunk.positions);
         observe::record_error(&span, &error);
         last_stage = stage;
-        if !error.is_of_the_server() || (policy.is_abandoned() && stage == Stage::Connect) {
+        if !error.can_be_answered() || (policy.is_abandoned() && stage == Stage::Connect) {
             listeners.tell(&error, attempt, Answer::Stop);
             break Err(error);
         }

@@ -29,6 +29,8 @@ pub(crate) struct Failure<'a> {
     pub(crate) cache_lookup: bool,
     /// Whether transactions run under repeatable read or serializable.
     pub(crate) snapshot: bool,
+    /// Whether a row was found to be wrong before the server saw it: it names another row above than it is below.
+    pub(crate) invalid_row: bool,
 }
 
 /// What is done about an error.
@@ -57,6 +59,9 @@ pub enum Answer {
 
 /// What is done about a failure.
 pub(crate) fn classify(failure: Failure<'_>) -> Answer {
+    if failure.invalid_row {
+        return Answer::FindBadRows;
+    }
     let Some(code) = failure.code else {
         return if failure.stage == Stage::Commit { Answer::Resolve } else { Answer::Fresh };
     };
@@ -112,6 +117,7 @@ mod tests {
             routine: None,
             cache_lookup: false,
             snapshot: false,
+            invalid_row: false,
         }
     }
 
@@ -163,8 +169,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_breaks_without_a_word() {
-        let silent =
-            |stage| Failure { stage, code: None, fatal: false, routine: None, cache_lookup: false, snapshot: false };
+        let silent = |stage| Failure { stage, code: None, ..work("") };
         assert_eq!(classify(silent(Stage::Connect)), Answer::Fresh);
         assert_eq!(classify(silent(Stage::Work)), Answer::Fresh);
         assert_eq!(classify(silent(Stage::Commit)), Answer::Resolve);

@@ -23,7 +23,7 @@ impl<'a> Retries<'a> {
     pub(crate) async fn pause_after(&mut self, error: Error) -> Result<()> {
         let answer = classify(error.failure(Stage::Work, self.policy.is_snapshot));
         let is_worth_it = matches!(answer, Answer::Again | Answer::Fresh | Answer::FreshOnce);
-        let pause = if is_worth_it && error.is_of_the_server() { self.tries.again(answer) } else { None };
+        let pause = if is_worth_it && error.can_be_answered() { self.tries.again(answer) } else { None };
         let Some(pause) = pause else { return Err(error) };
         tokio::time::sleep(pause).await;
         Ok(())

@@ -15,7 +15,7 @@ pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut Runner<'_>) -> Res
 /// what is too much for one transaction is not.
 pub(crate) fn chunks_help(error: &Error, stage: Stage, whole: &Chunk, limits: Limits) -> bool {
     let answer = classify(error.failure(stage, false));
-    let helps = matches!(answer, Answer::FindBadRows | Answer::Halve) && error.is_of_the_server();
+    let helps = matches!(answer, Answer::FindBadRows | Answer::Halve) && error.can_be_answered();
     let are_smaller = whole.rows.len() > limits.rows || whole.rows.byte_len() > limits.bytes;
-    (helps || matches!(error.kind(), ErrorKind::InvalidRow | ErrorKind::Stale)) && whole.rows.len() > 1 && are_smaller
+    (helps || error.kind() == ErrorKind::Stale) && whole.rows.len() > 1 && are_smaller
 }

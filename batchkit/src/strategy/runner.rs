@@ -135,9 +135,9 @@ impl TryChunk for InCaller<'_> {
             Err(error) => error,
         };
         let classified = classify(error.failure(Stage::Work, false));
-        let finds_bad_rows = classified == Answer::FindBadRows && error.is_of_the_server();
+        let finds_bad_rows = classified == Answer::FindBadRows && error.can_be_answered();
         let decision = match classified {
-            _ if !error.is_of_the_server() => Answer::Stop,
+            _ if !error.can_be_answered() => Answer::Stop,
             Answer::FindBadRows if self.rejects => Answer::FindBadRows,
             Answer::Halve if self.is_divisible && chunk.rows.len() > 1 => Answer::Halve,
             _ => Answer::Stop,
