@@ -41,7 +41,7 @@ SELECT jsonb_build_object(
         'default', CASE WHEN a.attgenerated <> '' THEN NULL
                         WHEN s.seq IS NOT NULL AND a.attidentity <> '' THEN format('nextval(%L::regclass)', s.seq)
                         ELSE coalesce(pg_get_expr(d.adbin, d.adrelid), t.typdefault) END,
-        'default_allowed', s.seq IS NULL OR has_sequence_privilege(s.seq, 'USAGE'),
+        'default_allowed', s.seq IS NULL OR has_sequence_privilege(s.seq, 'USAGE, UPDATE'),
         'collation', CASE WHEN a.attcollation <> t.typcollation
                           THEN (SELECT format('%I.%I', cn.nspname, co.collname) FROM pg_collation co
                                 JOIN pg_namespace cn ON cn.oid = co.collnamespace WHERE co.oid = a.attcollation) END,
@@ -88,7 +88,13 @@ SELECT jsonb_build_object(
     SELECT jsonb_agg(jsonb_build_object(
         'name', g.tgname, 'row', g.tgtype::int4 & 1 <> 0, 'before', g.tgtype::int4 & 2 <> 0,
         'insert', g.tgtype::int4 & 4 <> 0, 'delete', g.tgtype::int4 & 8 <> 0, 'update', g.tgtype::int4 & 16 <> 0) ORDER BY g.tgname)
-    FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D'), '[]')
+    FROM pg_trigger g WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' AND (g.tgrelid = c.oid
+        -- What partitions have of the table's own triggers are copies.
+        OR c.relkind = 'p' AND coalesce((to_jsonb(g) ->> 'tgparentid')::oid, 0) = 0 AND g.tgrelid IN (
+            WITH RECURSIVE below AS (
+                SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = c.oid
+                UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.inhrelid)
+            SELECT inhrelid FROM below))), '[]')
 )::text
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = to_regclass($1)

@@ -31,7 +31,7 @@ pub struct Table {
     pub checks: Vec<CheckConstraint>,
     /// Its foreign keys.
     pub foreign_keys: Vec<ForeignKey>,
-    /// Its triggers, the server's internal ones left out.
+    /// Its triggers and those of its partitions, the server's internal ones left out.
     pub triggers: Vec<Trigger>,
 }
 
@@ -100,7 +100,7 @@ pub struct TableColumn {
     pub generated: bool,
     /// The SQL expression of its default; for an identity, the `nextval` of its sequence.
     pub default: Option<String>,
-    /// Whether the current user may evaluate that default (USAGE on its sequence).
+    /// Whether the current user may evaluate that default (USAGE or UPDATE on its sequence).
     pub default_allowed: bool,
     /// Its collation as SQL text, if it is not its type's own.
     pub collation: Option<String>,

@@ -144,7 +144,7 @@ impl Request<'_> {
     /// The end of a call that sends nothing: there are no rows, or an error came before them.
     fn end_unsent(mut self, error: Option<Error>, started: Instant, observation: Observation) -> Result<Answered> {
         let rest: Vec<usize> = (0..self.feed.count_rest()).collect();
-        let ledger = Ledger::new(self.verb.form(self.asked), &self.config, KeyShape::new(Vec::new()), started);
+        let ledger = Ledger::new(self.verb.form(self.asked, None), &self.config, KeyShape::new(Vec::new()), started);
         let books = Books::new(ledger, self.sink, observation, false, self.tracker.as_ref());
         books.book(&rest, Outcome::NotAttempted);
         let ending = if error.is_some() { Ending::Failed } else { Ending::Answered };
@@ -166,7 +166,7 @@ impl Request<'_> {
         tracing::Span::current().record("db.namespace", &table.database);
         let children = self.feed.children();
         let below_form = self.asked;
-        let keys = Keys::of(&graph, self.model, &table, &columns, self.verb.form(self.asked));
+        let keys = Keys::of(&graph, self.model, &table, &columns, self.verb.form(self.asked, Some(&table)));
         let form = keys.form;
         let rejects = self.config.on_row_error == OnRowError::Reject;
         let verb: Arc<dyn Verb> = Arc::from(self.verb);
@@ -234,7 +234,7 @@ impl Request<'_> {
     /// The statement, without a server.
     pub(crate) fn sql(mut self) -> Result<String> {
         let columns = self.resolve()?;
-        let form = self.verb.form(self.asked);
+        let form = self.verb.form(self.asked, None);
         let declared = TableSql::declared(self.model)?;
         let facts = Facts {
             plain_insert: self.verb.plain_insert(),
@@ -256,8 +256,8 @@ impl Request<'_> {
     /// The way that the call would take.
     pub(crate) async fn explain(mut self) -> Result<Explanation> {
         let columns = self.resolve()?;
-        let form = self.verb.form(self.asked);
         let table = self.table().await?;
+        let form = self.verb.form(self.asked, Some(&table));
         let rejects = self.config.on_row_error == OnRowError::Reject;
         let writes = self.verb.writes();
         let target = Target { model: self.model, table: &table, columns: &columns, rejects, writes };

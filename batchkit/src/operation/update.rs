@@ -2,6 +2,7 @@
 
 use super::call::{Call, CountVerb, Sealed};
 use super::verb::{Unique, Verb, default_set, given_version, positions, primary_key, refuse_unwritable};
+use crate::catalog::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{FieldNames, Fields, Model};
 use crate::report::{Counts, Outcome};
@@ -94,7 +95,7 @@ impl Verb for Update {
         Ok(self.columns.clone())
     }
 
-    fn form(&self, asked: Form) -> Form {
+    fn form(&self, asked: Form, _table: Option<&Table>) -> Form {
         // The number of rows written cannot tell unchanged and stale rows from missing ones.
         let tells_apart = self.if_changed || self.version.is_some();
         if tells_apart && asked == Form::Count { Form::Outcomes } else { asked }

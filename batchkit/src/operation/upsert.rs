@@ -121,9 +121,12 @@ impl Verb for Upsert {
         Ok(self.given.to_vec())
     }
 
-    fn form(&self, asked: Form) -> Form {
-        // The numbers of rows written cannot tell stale rows from those that a trigger dropped.
-        if self.version.is_some() && asked == Form::Count { Form::Outcomes } else { asked }
+    fn form(&self, asked: Form, table: Option<&Table>) -> Form {
+        // The numbers of rows written cannot tell stale rows, or those that are left alone, from those that a trigger
+        // dropped.
+        let leaves_alone = self.if_changed || self.set.is_empty();
+        let is_mixed = self.version.is_some() || (leaves_alone && table.is_some_and(Table::triggers_before_insert));
+        if is_mixed && asked == Form::Count { Form::Outcomes } else { asked }
     }
 
     fn unique(&self) -> Option<Unique> {

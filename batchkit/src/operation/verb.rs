@@ -17,8 +17,8 @@ pub(crate) trait Verb: Send + Sync {
     /// Resolves the names that the caller gave; the columns to encode, in order.
     fn resolve(&mut self, model: &'static Model) -> Result<Vec<usize>>;
 
-    /// The form to ask for when the caller wants `asked`.
-    fn form(&self, asked: Form) -> Form {
+    /// The form to ask for when the caller wants `asked`; the table, if it is known.
+    fn form(&self, asked: Form, _table: Option<&Table>) -> Form {
         asked
     }
 

@@ -67,7 +67,7 @@ fn accounted(table: &TableSql, from: &str, given: &[usize], key: &[usize], confl
     let (numbered, first) = match told_apart {
         true => {
             let same = list(&unique, ", ", |c| format!("s.c{c}"));
-            (format!(", row_number() OVER (PARTITION BY {same} ORDER BY s.o) AS n"), " AND s.n = 1")
+            (format!(", row_number() OVER (PARTITION BY {same} ORDER BY s.o) = 1 AS n"), " AND d.w = s.n")
         }
         false => (String::new(), ""),
     };
@@ -76,13 +76,14 @@ fn accounted(table: &TableSql, from: &str, given: &[usize], key: &[usize], confl
     let equal = list(key, " AND ", |c| format!("d.k{c} = s.c{c}"));
     let alike = list(&others, "", |c| format!(" AND d.k{c} IS NOT DISTINCT FROM s.c{c}"));
     let matches = format!("{equal}{alike}{first}");
-    // A row that is not returned met a conflict if it may, else a trigger dropped it.
+    // A row that is not returned met a conflict if it may, else a trigger dropped it. One without an input was given
+    // another key by a trigger that was not known of: it must be seen, not lost.
     let other = if conflict.is_empty() { letter(Outcome::Skipped) } else { unchanged_without_row() };
     let answered = answer_columns(table, form, "d");
     format!(
         "WITH s AS MATERIALIZED (SELECT s.*{draw}{numbered} FROM {from}), \
          d AS (INSERT INTO {} SELECT {} FROM s ORDER BY s.o{conflict} RETURNING true AS w, {returned_key}{returned}) \
-         SELECT s.o, CASE WHEN d.w THEN {} ELSE {} END{answered} FROM s LEFT JOIN d ON {matches}",
+         SELECT s.o, CASE WHEN d.w THEN {} ELSE {} END{answered} FROM s FULL JOIN d ON {matches}",
         into(table, &columns(&all)),
         values(&all),
         letter(Outcome::Inserted),

@@ -78,15 +78,15 @@ impl ColumnSql {
     /// The expression that draws a value from the column's sequence, in the column's type; `None` where the server
     /// sets it in another way. (Such values can be drawn before their rows are sent: nothing else depends on them.)
     pub(crate) fn sequence(&self) -> Option<String> {
-        let draw =
-            self.default.as_deref().filter(|default| self.on_insert.is_none() && default.starts_with("nextval("));
-        draw.map(|draw| format!("({draw})::{}", self.type_sql))
+        let default = self.default.as_deref().filter(|_| self.on_insert.is_none())?;
+        default.starts_with("nextval(").then(|| self.draw()).flatten()
     }
 
     /// The expression that draws a value for a row that does not give it, in the column's type.
     pub(crate) fn draw(&self) -> Option<String> {
-        let own = self.on_insert.map(|expression| format!("({expression})::{}", self.type_sql));
-        own.or_else(|| self.default.clone())
+        // A stored value is compared with the one that was drawn, so that has to be rounded by then.
+        let expression = self.on_insert.or(self.default.as_deref())?;
+        Some(format!("({expression})::{}", self.type_sql))
     }
 }
 

@@ -149,6 +149,12 @@ fn left_alone(table: &TableSql, verb: &Upsert<'_>, form: Form) -> LeftAlone {
     }
     match form {
         _ if !has_row => LeftAlone { outcome: skipped, looks: false, has_row },
+        // What is not stored either was dropped by the trigger, or is a rival's row that is too new to be seen.
+        _ if table.triggered => LeftAlone {
+            outcome: format!("CASE WHEN t.{seen} IS NULL THEN {} ELSE {unchanged} END", unseen()),
+            looks: true,
+            has_row,
+        },
         // A rival's row may be too new for this statement to see.
         Form::Rows => LeftAlone {
             outcome: format!("CASE WHEN t.{seen} IS NULL THEN {} ELSE {unchanged} END", unchanged_without_row()),
