@@ -4,6 +4,7 @@
 //! ends (also by SIGKILL, and with statics that are never dropped), the pipe closes: the watchdog stops the
 //! server, waits for it, and removes the folder.
 
+use std::env;
 use std::fs;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -37,11 +38,12 @@ rm -rf "$folder"
 "#;
 
 /// Nothing here has to survive a crash of the machine.
-const SETTINGS: [&str; 7] = [
+const SETTINGS: [&str; 8] = [
     "listen_addresses=",
     "fsync=off",
     "full_page_writes=off",
     "max_connections=200",
+    "max_wal_size=256MB",
     // The zone that needs no files.
     "timezone=GMT",
     "log_timezone=GMT",
@@ -137,13 +139,25 @@ impl Drop for Launched {
     }
 }
 
+/// Where data folders are made: in memory where there is plenty of it, since tests make and drop hundreds of
+/// databases and thousands of temporary tables; else, or where `TMPDIR` says so, in the folder for temporary files.
+fn place() -> PathBuf {
+    const MEMORY: &str = "/dev/shm";
+    const PLENTY: u64 = 4 << 30;
+    let is_plenty = rustix::fs::statvfs(MEMORY).is_ok_and(|fs| fs.f_bavail.saturating_mul(fs.f_frsize) >= PLENTY);
+    match env::var_os("TMPDIR") {
+        None if is_plenty => PathBuf::from(MEMORY),
+        _ => env::temp_dir(),
+    }
+}
+
 /// Makes a data folder and starts a server in it.
 pub(super) fn launch(binaries: &Binaries) -> Result<Launched, ServerError> {
     let user = ServerUser::find()?;
     // Removed by this guard until the watchdog takes over.
     let folder = tempfile::Builder::new()
         .prefix("batchkit-")
-        .tempdir()
+        .tempdir_in(place())
         .map_err(|error| ServerError::while_doing("making a temporary folder", error))?;
     user.own(folder.path())?;
     initialise(binaries, &user, folder.path())?;
