@@ -37,3 +37,33 @@ async fn a_read_is_one() {
         }
     }
 }
+
+/// A lone chunk that writes is two, on a connection that has written before: everything up to the work leaves
+/// together, and COMMIT once it is known what became of each row. COPY waits once more, for the server's word that it
+/// takes data.
+#[tokio::test]
+async fn a_lone_chunk_that_writes_is_two() {
+    let db = database(TABLE).await;
+    for (transport, expected) in [(Transport::UnnestRows, 2), (Transport::UnnestColumns, 2), (Transport::Copy, 3)] {
+        let (pool, round_trips) = db.database.counted_pool(1).unwrap();
+        let operations = operations_with(&pool, BatchConfig { transport, ..config() });
+        for is_warm in [false, true] {
+            let rows = stock(0..10, 1);
+            let expect = |what: &str, expected: usize| {
+                let taken = round_trips.take();
+                assert!(!is_warm || taken == expected, "{transport:?} {what}: {taken} round trips");
+            };
+            let _ = round_trips.take();
+            assert_eq!(operations.batch_insert(&rows).await.unwrap(), 10);
+            expect("insert", expected);
+            // By COPY, these stage their rows first: the table is made with the first flush, and filled with two more.
+            let staged = if transport == Transport::Copy { 5 } else { 2 };
+            assert_eq!(operations.batch_update(&rows).await.unwrap(), 10);
+            expect("update", staged);
+            assert_eq!(operations.batch_upsert(&rows).await.unwrap().updated, 10);
+            expect("upsert", staged);
+            assert_eq!(operations.batch_delete(rows.iter().map(|row| row.id)).await.unwrap(), 10);
+            expect("delete", staged);
+        }
+    }
+}

@@ -127,7 +127,7 @@ async fn query_once(
     let table = engine.table(model, within.as_mut().map(Within::lend)).await?;
     let prepared = Prepared::new(model, &table, statement)?;
     let encode = |parameters: &[Type]| prepared.encode(statement, parameters);
-    let mut session = Session::open(&engine.pool, within).await?;
+    let session = Session::open(&engine.pool, within).await?;
     let question = Question { sql: &prepared.sql, types: &prepared.types, encode: &encode };
     let read = Read { sql: prepared.sql.clone(), parameters: Parameters::Asked(&question) };
     let answers = session.read(&policy.opening, &[read]).await;

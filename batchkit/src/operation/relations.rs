@@ -212,7 +212,7 @@ impl Server<'_, '_> {
     }
 
     async fn ask(&mut self, reads: &[Read<'_>]) -> Result<Vec<EncodedRows>> {
-        let mut session = Session::open(&self.engine.pool, self.within.as_mut().map(Within::lend)).await?;
+        let session = Session::open(&self.engine.pool, self.within.as_mut().map(Within::lend)).await?;
         let answers = session.read(&self.policy.opening, reads).await;
         session.end_read().await;
         answers

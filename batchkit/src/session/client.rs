@@ -1,15 +1,20 @@
 //! One connection, pooled or the caller's, under one set of methods.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
 use deadpool_postgres::{Object, Pool};
+use futures_util::future::join3;
 use futures_util::{SinkExt, StreamExt, pin_mut};
 use postgres_types::{Format, FromSql, IsNull, ToSql, Type};
 use tokio_postgres::{CopyInSink, Row, RowStream, Statement, Transaction};
 
-use super::fate::{Identity, settle_read, settle_write};
+use super::fate::{Identity, settle};
 use super::mark::Mark;
 use crate::error::{Error, ErrorKind, Result};
+use crate::retry::Stage;
 use crate::settings::Opening;
 use crate::wire::{EncodedRows, RowsBuilder};
 
@@ -67,18 +72,20 @@ pub(crate) enum Session<'a> {
 /// A connection from the pool. Dropped with its transaction open, it is discarded.
 pub(crate) struct Pooled {
     client: Option<Object>,
-    pub(super) vouched_for: bool,
+    vouched_for: AtomicBool,
+    /// Behind a refused COPY the driver's answers belong to other requests.
+    is_poisoned: AtomicBool,
     pool: Pool,
-    /// What a read of this connection is found by, should nobody wait for its answer any longer. (What became of
-    /// one that writes is looked up by whoever repeats the work.)
+    /// What its transaction is found by, should nobody wait for its answer any longer.
     pub(super) mark: Mark,
 }
 
 impl Drop for Pooled {
     fn drop(&mut self) {
-        if let (Some(client), false) = (self.client.take(), self.vouched_for) {
+        let is_clean = *self.vouched_for.get_mut() && !*self.is_poisoned.get_mut();
+        if let (Some(client), false) = (self.client.take(), is_clean) {
             drop(Object::take(client));
-            self.mark.end_read(&self.pool);
+            self.mark.end(&self.pool);
         }
     }
 }
@@ -86,49 +93,64 @@ impl Drop for Pooled {
 impl Pooled {
     pub(super) async fn get(pool: &Pool) -> Result<Box<Self>> {
         let client = Some(pool.get().await?);
-        Ok(Box::new(Pooled { client, vouched_for: true, pool: pool.clone(), mark: Mark::new() }))
+        let (vouched_for, is_poisoned) = (AtomicBool::new(true), AtomicBool::new(false));
+        Ok(Box::new(Pooled { client, vouched_for, is_poisoned, pool: pool.clone(), mark: Mark::new() }))
     }
 
     pub(super) fn client(&self) -> Result<&Object> {
-        self.client.as_ref().ok_or_else(given_back)
+        self.client.as_ref().filter(|_| !self.is_poisoned.load(Ordering::Relaxed)).ok_or_else(given_back)
     }
 
     /// The connection, and its mark.
-    pub(super) fn parts(&mut self) -> Result<(&mut Object, &mut Mark)> {
-        Ok((self.client.as_mut().ok_or_else(given_back)?, &mut self.mark))
+    pub(super) fn parts(&mut self) -> Result<(&mut Object, &Mark)> {
+        Ok((self.client.as_mut().ok_or_else(given_back)?, &self.mark))
     }
 
-    /// Opens a transaction that writes: what it can be found by.
-    async fn begin_write(&mut self, opening: &Opening) -> Result<Identity> {
-        let answer = self.settle(opening, &settle_write(), &[]).await?;
-        let unknown = || Error::new(ErrorKind::Connection, "the server did not tell the transaction's id");
-        Identity::read(&answer).ok_or_else(unknown)
+    /// Whether the connection may go back to the pool as it is; answers what was set before.
+    pub(super) fn vouch(&self, vouched_for: bool) -> bool {
+        self.vouched_for.swap(vouched_for, Ordering::Relaxed)
     }
 
-    /// Opens a transaction that only reads.
-    pub(super) async fn begin_read(&mut self, opening: &Opening) -> Result<()> {
-        let key = self.mark.begin();
-        self.settle(opening, &settle_read(), &[&key]).await?;
-        self.mark.set();
-        Ok(())
-    }
-
-    async fn settle(&mut self, opening: &Opening, sql: &str, more: &[&(dyn ToSql + Sync)]) -> Result<EncodedRows> {
-        self.vouched_for = false;
+    /// The statement of [`settle`], and whether this connection had it prepared.
+    pub(super) async fn settling(&self, writes: bool) -> Result<(Statement, bool)> {
         let client = self.client()?;
-        let statement = client.prepare_cached(sql).await?;
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&opening.names, &opening.values];
-        parameters.extend(more);
+        let known = client.statement_cache.size();
+        let statement = client.prepare_cached(&settle(writes)).await?;
+        Ok((statement, client.statement_cache.size() == known))
+    }
+
+    /// Opens a transaction; what it can be found by, if it `writes`.
+    pub(super) async fn begin(&self, opening: &Opening, writes: bool) -> Result<Option<Identity>> {
+        self.vouch(false);
+        let (settling, _) = self.settling(writes).await?;
         // Polled together, the two leave in one flush.
-        let (opened, answer) = tokio::join!(client.batch_execute(opening.begin), client.query(&statement, &parameters));
-        opened?;
-        encoded(&answer?)
+        let begin = async { Ok(self.client()?.batch_execute(opening.begin).await?) };
+        let (begun, settled) = tokio::join!(begin, self.settle(&settling, opening, writes));
+        begun.and(settled)
+    }
+
+    /// Makes the transaction's settings, sets its mark, and learns what it can be found by, if it `writes`.
+    pub(super) async fn settle(
+        &self,
+        settling: &Statement,
+        opening: &Opening,
+        writes: bool,
+    ) -> Result<Option<Identity>> {
+        let key = self.mark.begin();
+        let settings: [&(dyn ToSql + Sync); 3] = [&opening.names, &opening.values, &key];
+        let answer = encoded(&self.client()?.query(settling, &settings).await?)?;
+        self.mark.set();
+        if !writes {
+            return Ok(None);
+        }
+        let unknown = || Error::new(ErrorKind::Connection, "the server did not tell the transaction's id");
+        Identity::read(&answer).ok_or_else(unknown).map(Some)
     }
 
     /// Ends the transaction; nothing was written.
-    pub(super) async fn rollback(&mut self) {
+    pub(super) async fn rollback(&self) {
         if let Ok(client) = self.client() {
-            self.vouched_for = client.batch_execute("ROLLBACK").await.is_ok();
+            self.vouch(client.batch_execute("ROLLBACK").await.is_ok());
         }
     }
 }
@@ -148,11 +170,56 @@ impl<'a> Session<'a> {
 
     /// Opens the transaction. One that `writes` tells what it can be found by, should its connection break; one
     /// that only reads is ended on the server, too, when this session is dropped half-way.
-    pub(crate) async fn begin(&mut self, opening: &Opening, writes: bool) -> Result<Option<Identity>> {
+    pub(crate) async fn begin(&self, opening: &Opening, writes: bool) -> Result<Option<Identity>> {
         match self {
-            Session::Pooled(pooled) if writes => pooled.begin_write(opening).await.map(Some),
-            Session::Pooled(pooled) => pooled.begin_read(opening).await.map(|()| None),
+            Session::Pooled(pooled) => pooled.begin(opening, writes).await,
             Session::Caller(_) => Ok(None),
+        }
+    }
+
+    /// Opens the transaction, as [`begin`](Self::begin) does, and works in it. On a connection that has opened one
+    /// before, what the work sends first leaves in one flush with that. (The first time it is waited for: a pooler
+    /// that refuses transactions would have the work done without one.)
+    ///
+    /// `identity` is told as soon as it is known, also where nobody waits for the end.
+    pub(super) async fn begin_with<T>(
+        &self,
+        opening: &Opening,
+        writes: bool,
+        identity: &OnceLock<Identity>,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T, (Stage, Error)> {
+        let Session::Pooled(pooled) = self else { return work.await.map_err(|error| (Stage::Work, error)) };
+        let at_begin = |error| (Stage::Begin, error);
+        let tell = |known: Option<Identity>| {
+            if let Some(known) = known {
+                let _ = identity.set(known);
+                // Whoever repeats the work ends the transaction.
+                pooled.mark.leave();
+            }
+        };
+        pooled.vouch(false);
+        let (settling, is_warm) = pooled.settling(writes).await.map_err(at_begin)?;
+        let begin = async { Ok(pooled.client()?.batch_execute(opening.begin).await?) };
+        let settle = async { pooled.settle(&settling, opening, writes).await.map(tell) };
+        if !is_warm {
+            let (begun, settled) = tokio::join!(begin, settle);
+            begun.and(settled).map_err(at_begin)?;
+            return work.await.map_err(|error| (Stage::Work, error));
+        }
+        // They are polled in this order, and so they leave.
+        let (begun, settled, worked) = join3(begin, settle, work).await;
+        match (begun, settled, worked) {
+            (Ok(()), Ok(()), worked) => worked.map_err(|error| (Stage::Work, error)),
+            (Ok(()), Err(error), _) => Err(at_begin(error)),
+            (Err(error), ..) if Error::is_lost(&error) => Err(at_begin(error)),
+            // The server had no transaction to give, and did each statement by itself: it cannot be taken back.
+            (Err(error), _, worked) => {
+                self.poison();
+                let what =
+                    format!("a transaction was refused ({error}), and statements behind it were done without one");
+                worked.map_err(|_| (Stage::Commit, Error::new(ErrorKind::CommitUnknown, what)))
+            }
         }
     }
 
@@ -161,10 +228,10 @@ impl<'a> Session<'a> {
     pub(crate) async fn commit(self) -> Result<()> {
         match self {
             Session::Caller(savepoint) => Ok(savepoint.commit().await?),
-            Session::Pooled(mut pooled) => {
+            Session::Pooled(pooled) => {
                 let committed = pooled.client()?.batch_execute("COMMIT").await.map_err(Error::from);
                 // After a plain ERROR (a deferred constraint) the server has rolled back.
-                pooled.vouched_for = committed.as_ref().err().is_none_or(|error| !error.is_lost());
+                pooled.vouch(committed.as_ref().err().is_none_or(|error| !error.is_lost()));
                 committed
             }
         }
@@ -177,16 +244,14 @@ impl<'a> Session<'a> {
                 // An error here shows again at the caller's next statement.
                 let _ = savepoint.rollback().await;
             }
-            Session::Pooled(mut pooled) => pooled.rollback().await,
+            Session::Pooled(pooled) => pooled.rollback().await,
         }
     }
 
     /// Discards a pooled connection at the end instead of giving it back.
-    fn poison(&mut self) {
-        if let Session::Pooled(pooled) = self
-            && let Some(client) = pooled.client.take()
-        {
-            drop(Object::take(client));
+    fn poison(&self) {
+        if let Session::Pooled(pooled) = self {
+            pooled.is_poisoned.store(true, Ordering::Relaxed);
         }
     }
 
@@ -211,7 +276,7 @@ impl<'a> Session<'a> {
     }
 
     /// Runs a statement whose text stays the same from call to call: its rows, and the number in its tag.
-    pub(crate) async fn run(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<(EncodedRows, u64)> {
+    pub(crate) async fn run(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<(EncodedRows, u64)> {
         // Dropped half-way, a statement goes on at the server: its connection is not for the next borrower.
         let vouched_for = self.vouch(false);
         let answer = async { read(self.query(&self.prepare(sql).await?, parameters).await?).await }.await;
@@ -223,14 +288,14 @@ impl<'a> Session<'a> {
     /// the server reads them. It reads parameters before it takes the locks of a statement that is prepared, and
     /// if the type of a column has changed by then, it takes the old bytes for the new type.
     pub(crate) async fn run_with_rows(
-        &mut self,
+        &self,
         lock: Option<&str>,
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<(EncodedRows, u64)> {
         let vouched_for = self.vouch(false);
         let answer = async {
-            let Session::Pooled(pooled) = &*self else {
+            let Session::Pooled(pooled) = self else {
                 // Preparing it has locked the table until the transaction's end.
                 return read(self.query(&self.prepare(sql).await?, parameters).await?).await;
             };
@@ -250,22 +315,22 @@ impl<'a> Session<'a> {
     }
 
     /// Sets whether a pooled connection may go back to the pool as it is; answers what was set before.
-    pub(super) fn vouch(&mut self, vouched_for: bool) -> bool {
+    pub(super) fn vouch(&self, vouched_for: bool) -> bool {
         match self {
-            Session::Pooled(pooled) => std::mem::replace(&mut pooled.vouched_for, vouched_for),
+            Session::Pooled(pooled) => pooled.vouch(vouched_for),
             Session::Caller(_) => true,
         }
     }
 
     /// Runs a statement with one text parameter that answers one text, if it answers.
-    pub(crate) async fn text(&mut self, sql: &str, parameter: &str) -> Result<Option<String>> {
+    pub(crate) async fn text(&self, sql: &str, parameter: &str) -> Result<Option<String>> {
         let (rows, _) = self.run(sql, &[&parameter]).await?;
         let field = if rows.is_empty() { None } else { rows.row(0).next().flatten() };
         Ok(field.map(|text| String::from_utf8_lossy(text).into_owned()))
     }
 
     /// The types of a statement's parameters.
-    pub(crate) async fn parameter_types(&mut self, sql: &str) -> Result<Vec<Type>> {
+    pub(crate) async fn parameter_types(&self, sql: &str) -> Result<Vec<Type>> {
         Ok(match self {
             Session::Pooled(pooled) => pooled.client()?.prepare(sql).await?.params().to_vec(),
             Session::Caller(savepoint) => savepoint.prepare(sql).await?.params().to_vec(),
@@ -282,8 +347,8 @@ impl<'a> Session<'a> {
     }
 
     /// Sends rows through binary COPY; answers their number.
-    pub(crate) async fn copy_in(&mut self, sql: &str, rows: Bytes) -> Result<u64> {
-        let opened: Result<CopyInSink<Bytes>> = match &*self {
+    pub(crate) async fn copy_in(&self, sql: &str, rows: Bytes) -> Result<u64> {
+        let opened: Result<CopyInSink<Bytes>> = match self {
             Session::Pooled(pooled) => match pooled.client()?.prepare_cached(sql).await {
                 Ok(statement) => pooled.client()?.copy_in(&statement).await.map_err(Error::from),
                 Err(error) => Err(error.into()),

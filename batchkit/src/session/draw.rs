@@ -16,7 +16,7 @@ pub(crate) struct Draw {
 
 impl Draw {
     /// The same rows with the drawn values behind their own.
-    pub(super) async fn fill(&self, session: &mut Session<'_>, rows: &EncodedRows) -> Result<EncodedRows> {
+    pub(super) async fn fill(&self, session: &Session<'_>, rows: &EncodedRows) -> Result<EncodedRows> {
         let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
         let parameters: [&(dyn ToSql + Sync); 1] = [&count];
         let (answer, _) = session.run(&self.sql, &parameters).await?;

@@ -44,17 +44,15 @@ pub(crate) enum Fate {
 const CRASHES: &str = "concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), \
                        extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()))";
 
-/// Makes the settings of a transaction: `$1` has their names, `$2` their values.
+/// Makes the settings of a transaction (`$1` has their names, `$2` their values), and sets its mark, `$3`.
 const SETTLE: &str = "SELECT (SELECT count(set_config(s.name, s.value, true)) \
-                      FROM unnest($1::text[], $2::text[]) AS s (name, value))";
+                      FROM unnest($1::text[], $2::text[]) AS s (name, value)), pg_try_advisory_xact_lock_shared($3)";
 
-/// The first statement of a transaction that only reads; `$3` is the key of its mark.
-pub(super) fn settle_read() -> String {
-    format!("{SETTLE}, pg_try_advisory_xact_lock_shared($3)")
-}
-
-/// The first statement of a transaction that writes: it tells what it can be found by.
-pub(super) fn settle_write() -> String {
+/// The first statement of a transaction; one that `writes` tells what it can be found by.
+pub(super) fn settle(writes: bool) -> String {
+    if !writes {
+        return SETTLE.to_owned();
+    }
     format!(
         "{SETTLE}, pg_backend_pid(), \
          (SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), \
@@ -63,17 +61,17 @@ pub(super) fn settle_write() -> String {
 }
 
 impl Backend {
-    /// Reads the answer of [`settle_write`].
+    /// Reads the answer of [`settle`].
     fn read(answer: &EncodedRows) -> Option<Self> {
-        let pid = field(answer, 1)?.try_into().ok().map(i32::from_be_bytes)?;
-        Some(Backend { pid, start: text(answer, 2)? })
+        let pid = field(answer, 2)?.try_into().ok().map(i32::from_be_bytes)?;
+        Some(Backend { pid, start: text(answer, 3)? })
     }
 }
 
 impl Identity {
-    /// Reads the answer of [`settle_write`].
+    /// Reads the answer of [`settle`].
     pub(super) fn read(answer: &EncodedRows) -> Option<Self> {
-        Some(Identity { backend: Backend::read(answer), xid: text(answer, 3)?, crashes: text(answer, 4)? })
+        Some(Identity { backend: Backend::read(answer), xid: text(answer, 4)?, crashes: text(answer, 5)? })
     }
 }
 
@@ -87,9 +85,9 @@ fn text(answer: &EncodedRows, at: usize) -> Option<String> {
 
 /// Ends the backend and tells what became of its transaction.
 pub(crate) async fn fate(pool: &Pool, identity: &Identity) -> Result<Fate> {
-    let mut session = Session::open(pool, None).await?;
+    let session = Session::open(pool, None).await?;
     if let Some(backend) = &identity.backend {
-        end(&mut session, backend).await?;
+        end(&session, backend).await?;
     }
     let sql = format!(
         "SELECT CASE WHEN pg_is_in_recovery() OR {CRASHES} <> $1 THEN 'undecided' \
@@ -110,7 +108,7 @@ pub(crate) async fn fate(pool: &Pool, identity: &Identity) -> Result<Fate> {
 
 /// Ends the backend, and waits until it is gone: its locks are free then, and nothing it had read can still
 /// take effect.
-async fn end(session: &mut Session<'_>, backend: &Backend) -> Result<()> {
+async fn end(session: &Session<'_>, backend: &Backend) -> Result<()> {
     let mut pause = Duration::from_millis(1);
     while terminate(session, backend).await? {
         tokio::time::sleep(pause).await;
@@ -120,7 +118,7 @@ async fn end(session: &mut Session<'_>, backend: &Backend) -> Result<()> {
 }
 
 /// Tells a backend to end; whether it was still there.
-async fn terminate(session: &mut Session<'_>, backend: &Backend) -> Result<bool> {
+async fn terminate(session: &Session<'_>, backend: &Backend) -> Result<bool> {
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2";
     let (living, _) = session.run(sql, &[&backend.pid, &backend.start]).await?;

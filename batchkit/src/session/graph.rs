@@ -66,7 +66,7 @@ impl Graph {
 
 /// Sends all rows below these, which are stored by now.
 pub(super) async fn send_below(
-    session: &mut Session<'_>,
+    session: &Session<'_>,
     works: &[ChildWork],
     rows: &EncodedRows,
     answered: &[(Outcome, Option<StoredRow>)],

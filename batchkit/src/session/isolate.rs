@@ -76,7 +76,7 @@ impl Suspects {
 /// Without one, only the constraints are asked that chunks before have broken, and the first error ends the
 /// try: savepoints cost as much as the search saves.
 pub(crate) async fn isolate(
-    session: &mut Session<'_>,
+    session: &Session<'_>,
     work: &Work,
     rows: &EncodedRows,
     first: Option<&Error>,
@@ -136,7 +136,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Turns away the rows that a constraint's query names; one that fails names none.
-    async fn ask_guarded(&mut self, session: &mut Session<'_>, suspect: usize) -> Result<()> {
+    async fn ask_guarded(&mut self, session: &Session<'_>, suspect: usize) -> Result<()> {
         session.execute("SAVEPOINT batchkit").await?;
         match self.ask(session, suspect).await {
             Err(error) if error.is_lost() => return Err(error),
@@ -147,7 +147,7 @@ impl Search<'_> {
 
     /// Turns away the rows that a constraint's query names. Where rows have a key of an earlier one, all keys are
     /// asked about: a row that waits must not be overtaken by a later one with another key of it.
-    async fn ask(&mut self, session: &mut Session<'_>, suspect: usize) -> Result<()> {
+    async fn ask(&mut self, session: &Session<'_>, suspect: usize) -> Result<()> {
         let suspects = &self.work.suspects;
         let mut waiting = BTreeSet::new();
         let mut to_ask = vec![suspect];
@@ -190,7 +190,7 @@ impl Search<'_> {
     }
 
     /// Sends what is left, as it is.
-    async fn send_left(&mut self, session: &mut Session<'_>) -> Result<()> {
+    async fn send_left(&mut self, session: &Session<'_>) -> Result<()> {
         let left = std::mem::take(&mut self.left);
         if !left.is_empty() {
             let answer = send_all(session, self.work, &self.rows.subset(&left)).await?;
@@ -200,7 +200,7 @@ impl Search<'_> {
     }
 
     /// Sends what is left, and turns away what the server refuses of it.
-    async fn send_the_good(&mut self, session: &mut Session<'_>) -> Result<()> {
+    async fn send_the_good(&mut self, session: &Session<'_>) -> Result<()> {
         loop {
             let left = std::mem::take(&mut self.left);
             let Some(error) = self.send(session, &left).await? else { return Ok(()) };
@@ -231,7 +231,7 @@ impl Search<'_> {
     }
 
     /// Sends these rows under a savepoint: they are in, or an error that is a row's fault is answered.
-    async fn send(&mut self, session: &mut Session<'_>, part: &[usize]) -> Result<Option<Error>> {
+    async fn send(&mut self, session: &Session<'_>, part: &[usize]) -> Result<Option<Error>> {
         if part.is_empty() {
             return Ok(None);
         }
@@ -252,7 +252,7 @@ impl Search<'_> {
     }
 
     /// Sends what is left in ever smaller parts, in order; what fails alone is turned away.
-    async fn halve(&mut self, session: &mut Session<'_>) -> Result<()> {
+    async fn halve(&mut self, session: &Session<'_>) -> Result<()> {
         let mut parts = vec![std::mem::take(&mut self.left)];
         while let Some(mut part) = parts.pop() {
             let Some(error) = self.send(session, &part).await? else { continue };

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_postgres::{IsolationLevel as DriverLevel, Portal, RowStream, Statement, Transaction};
 
 use super::client::{Pooled, Question, Values, push};
-use super::fate::settle_read;
+use super::fate::settle;
 use crate::error::Result;
 use crate::retry::within;
 use crate::settings::{DatabaseSettings, IsolationLevel};
@@ -54,8 +54,8 @@ pub(crate) struct Unread {
 impl Unread {
     /// A connection for the question, where it is prepared: under the settings, since it may wait for a lock.
     pub(crate) async fn prepare(pool: &Pool, question: &Question<'_>, database: &DatabaseSettings) -> Result<Self> {
-        let mut pooled = Pooled::get(pool).await?;
-        pooled.begin_read(&database.opening()).await?;
+        let pooled = Pooled::get(pool).await?;
+        pooled.begin(&database.opening(), false).await?;
         let prepared = question.prepare(pooled.client()?).await;
         pooled.rollback().await;
         let statement = prepared?;
@@ -71,9 +71,11 @@ impl Unread {
     }
 
     async fn run(mut self, fetching: Fetching, pieces: Sender<Result<Piece>>) {
-        self.pooled.vouched_for = false;
+        self.pooled.vouch(false);
         match self.read_all(&fetching, &pieces).await {
-            Ok(End::Clean) => self.pooled.vouched_for = true,
+            Ok(End::Clean) => {
+                self.pooled.vouch(true);
+            }
             Ok(End::Abandoned) => {}
             Err(error) => {
                 // What the server still does ends with it.
@@ -89,7 +91,7 @@ impl Unread {
         let settings = DatabaseSettings { idle_in_transaction_timeout: None, ..fetching.database.clone() }.opening();
         let (client, mark) = self.pooled.parts()?;
         let key = mark.begin();
-        let settling = client.prepare_cached(&settle_read()).await?;
+        let settling = client.prepare_cached(&settle(false)).await?;
         let client: &mut tokio_postgres::Client = client;
         let level = fetching.database.isolation_level.map(driver_level);
         let begin = async {

@@ -12,7 +12,6 @@ use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 
 use super::client::{Encoded, Question, Session, Values, read};
-use super::fate::settle_read;
 use crate::error::Result;
 use crate::settings::Opening;
 use crate::wire::EncodedRows;
@@ -54,28 +53,24 @@ impl Parameters<'_> {
 
 impl Session<'_> {
     /// Runs these reads in a transaction of their own, or under the caller's savepoint; their rows, in order.
-    pub(crate) async fn read(&mut self, opening: &Opening, reads: &[Read<'_>]) -> Result<Vec<EncodedRows>> {
+    pub(crate) async fn read(&self, opening: &Opening, reads: &[Read<'_>]) -> Result<Vec<EncodedRows>> {
         // Dropped half-way, a statement goes on at the server: its connection is not for the next borrower.
         self.vouch(false);
         let settling = match self {
-            Session::Pooled(pooled) => {
-                let key = pooled.mark.begin();
-                Some((pooled.client()?.prepare_cached(&settle_read()).await?, key))
-            }
+            Session::Pooled(pooled) => Some(pooled.settling(false).await?.0),
             Session::Caller(_) => None,
         };
-        let this = &*self;
         let (tell, told) = oneshot::channel();
         let commit = async {
             // However that ends: after an error it is a ROLLBACK.
             let _ = told.await;
-            this.simple("COMMIT").await
+            self.simple("COMMIT").await
         };
         // They are polled in this order, and so they leave.
         let (begun, settled, answers, ended) = join4(
-            this.simple(opening.begin),
-            this.settle(settling.as_ref(), opening),
-            this.all_rows(reads, tell),
+            self.simple(opening.begin),
+            self.settle(settling.as_ref(), opening),
+            self.all_rows(reads, tell),
             commit,
         )
         .await;
@@ -126,12 +121,11 @@ impl Session<'_> {
     }
 
     /// Makes the transaction's settings, and sets its mark.
-    async fn settle(&self, settling: Option<&(Statement, i64)>, opening: &Opening) -> Result<()> {
-        let (Session::Pooled(pooled), Some((statement, key))) = (self, settling) else { return Ok(()) };
-        let settings: [&(dyn ToSql + Sync); 3] = [&opening.names, &opening.values, key];
-        pooled.client()?.query(statement, &settings).await?;
-        pooled.mark.set();
-        Ok(())
+    async fn settle(&self, settling: Option<&Statement>, opening: &Opening) -> Result<()> {
+        match (self, settling) {
+            (Session::Pooled(pooled), Some(settling)) => pooled.settle(settling, opening, false).await.map(drop),
+            _ => Ok(()),
+        }
     }
 
     async fn rows(&self, statement: &Statement, values: &Values) -> Result<EncodedRows> {

@@ -1,6 +1,6 @@
 //! One chunk: its rows are sent, and every one of them is accounted for before anything is committed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
@@ -72,7 +72,7 @@ impl ChunkAnswer {
     /// begin behind so many.
     async fn send_below(
         &mut self,
-        session: &mut Session<'_>,
+        session: &Session<'_>,
         works: &[ChildWork],
         sent: &EncodedRows,
         first: usize,
@@ -156,7 +156,7 @@ pub(crate) enum Mode<'a> {
 
 /// Does the work with one chunk in a transaction (or a savepoint of the caller's): all of it or nothing.
 pub(crate) async fn run_chunk(
-    mut session: Session<'_>,
+    session: Session<'_>,
     work: &Work,
     rows: &EncodedRows,
     opening: &Opening,
@@ -165,7 +165,7 @@ pub(crate) async fn run_chunk(
 ) -> Result<ChunkAnswer, Box<Broken>> {
     let broken = |error, stage, identity, answer| Err(Box::new(Broken { error, stage, identity, answer }));
     if !work.writes && matches!(mode, Mode::Whole) && work.carrier.is_parameters() {
-        let read = within(deadline, read_all(&mut session, work, rows, opening)).await;
+        let read = within(deadline, read_all(&session, work, rows, opening)).await;
         return match read {
             Ok(answer) => {
                 session.end_read().await;
@@ -174,21 +174,22 @@ pub(crate) async fn run_chunk(
             Err(error) => broken(error, Stage::Work, None, None),
         };
     }
-    let identity = match within(deadline, session.begin(opening, work.writes)).await {
-        Ok(identity) => identity,
-        Err(error) => {
-            give_up(session, &error, deadline).await;
-            return broken(error, Stage::Begin, None, None);
-        }
-    };
-    let sent = async {
+    let work_in_it = async {
         match mode {
-            Mode::Whole => send_all(&mut session, work, rows).await,
-            Mode::Isolate(first) => isolate(&mut session, work, rows, first).await,
-            Mode::Blame(first) => isolate(&mut session, work, rows, Some(first)).await,
+            Mode::Whole => send_all(&session, work, rows).await,
+            Mode::Isolate(first) => isolate(&session, work, rows, first).await,
+            Mode::Blame(first) => isolate(&session, work, rows, Some(first)).await,
         }
     };
-    match within(deadline, sent).await {
+    let identity = OnceLock::new();
+    let sent = async {
+        let sent = session.begin_with(opening, work.writes, &identity, work_in_it).await;
+        Ok(sent)
+    };
+    // The deadline's error has no stage of its own.
+    let sent = within(deadline, sent).await.unwrap_or_else(|error| Err((Stage::Work, error)));
+    let identity = identity.into_inner();
+    match sent {
         Ok(answer) if matches!(mode, Mode::Blame(_)) => {
             roll_back(session, deadline).await;
             Ok(answer)
@@ -197,9 +198,9 @@ pub(crate) async fn run_chunk(
             Ok(()) => Ok(answer),
             Err(error) => broken(error, Stage::Commit, identity, Some(answer)),
         },
-        Err(error) => {
+        Err((stage, error)) => {
             give_up(session, &error, deadline).await;
-            broken(error, Stage::Work, identity, None)
+            broken(error, stage, identity, None)
         }
     }
 }
@@ -223,12 +224,7 @@ async fn roll_back(session: Session<'_>, deadline: Option<Instant>) {
 }
 
 /// Reads what belongs to a chunk's rows, all statements in one flush.
-async fn read_all(
-    session: &mut Session<'_>,
-    work: &Work,
-    rows: &EncodedRows,
-    opening: &Opening,
-) -> Result<ChunkAnswer> {
+async fn read_all(session: &Session<'_>, work: &Work, rows: &EncodedRows, opening: &Opening) -> Result<ChunkAnswer> {
     let parts: Vec<EncodedRows> = work.carrier.statements(rows).into_iter().map(|part| rows.slice(part)).collect();
     let read = |part| {
         let parameters = Parameters::Encoded(work.carrier.parameters(part)?);
@@ -251,13 +247,13 @@ async fn read_all(
 }
 
 /// Sends a chunk's rows, statement by statement.
-pub(super) async fn send_all(session: &mut Session<'_>, work: &Work, rows: &EncodedRows) -> Result<ChunkAnswer> {
+pub(super) async fn send_all(session: &Session<'_>, work: &Work, rows: &EncodedRows) -> Result<ChunkAnswer> {
     send_rows(session, work, &work.below, rows).await
 }
 
 /// Sends rows, statement by statement, and behind each what is below its rows.
 pub(super) async fn send_rows(
-    session: &mut Session<'_>,
+    session: &Session<'_>,
     work: &Work,
     below: &[ChildWork],
     rows: &EncodedRows,
@@ -299,7 +295,7 @@ pub(super) async fn send_rows(
 /// Sends the statement again for the rows of which it could not see what became: it sees that now, and what it met
 /// there it has locked.
 async fn settle(
-    session: &mut Session<'_>,
+    session: &Session<'_>,
     work: &Work,
     rows: &EncodedRows,
     mut answered: Vec<Answered>,

@@ -93,7 +93,7 @@ impl Carrier {
     /// Sends one statement's rows; the rows of the answer, and the number in the command's tag.
     pub(crate) async fn send(
         &self,
-        session: &mut Session<'_>,
+        session: &Session<'_>,
         sql: &str,
         rows: &EncodedRows,
     ) -> Result<(EncodedRows, u64)> {
@@ -125,7 +125,7 @@ fn refuse_giant(rows: &EncodedRows) -> Result<()> {
 }
 
 async fn run(
-    session: &mut Session<'_>,
+    session: &Session<'_>,
     sql: &str,
     parameters: Vec<Bytes>,
     row_type: Option<&RowType>,
