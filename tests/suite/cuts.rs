@@ -57,12 +57,12 @@ async fn sweep(db: &Db, deed: Deed, manner: Manner, warm: bool, cuts: &[(Way, Ha
 }
 
 /// Cuts a deed, with good rows and with bad ones. Each try costs a new connection, so that what has nothing to do
-/// with each other is not multiplied: where in a message the cut is, is for the inserts; bad rows are for the
-/// transports of whole rows; [`every_strategy`] is for a few.
+/// with each other is not multiplied: where in a message the cut is, is for the inserts; bad rows are for
+/// rows as they are, by COPY and by UNNEST; [`every_strategy`] is for a few.
 async fn sweep_all(deed: Deed) {
     let db = database(TABLES).await;
     sweep(&db, deed, CHUNKED, true, if matches!(deed, Deed::Insert(_)) { &EVERY } else { &BETWEEN }).await;
-    if deed.can_be_bad() && matches!(deed.transport(), Transport::UnnestRows | Transport::Copy) {
+    if deed.is_tried_with_bad_rows() {
         sweep(&db, deed, Manner { bad: true, reported: true, ..CHUNKED }, true, &BETWEEN).await;
     }
 }

@@ -167,6 +167,13 @@ impl Deed {
         !matches!(self, Deed::Get(_))
     }
 
+    /// Whether bad rows are tried with it where each try costs a connection: how they are looked for does not depend
+    /// on how rows travel, only the statements do.
+    pub(crate) fn is_tried_with_bad_rows(self) -> bool {
+        let by_copy = matches!(self, Deed::Insert(Transport::Copy));
+        self.can_be_bad() && (by_copy || self.transport() == Transport::UnnestRows)
+    }
+
     /// The key of the row at this position.
     fn id(self, position: usize) -> i32 {
         let first = match self {
