@@ -729,9 +729,9 @@ impl Asking<'_, '_, '_> {
         let carrier = self.target.columns_carrier(&table_sql, key);
         let sql = sql::duplicates(&table_sql, Source::Columns, key, nulls_equal);
         let within = self.within.as_mut().map(|within| within.lend());
-        let mut session = Session::open(&self.engine.pool, within).await?;
+        let session = Session::open(&self.engine.pool, within).await?;
         session.begin(&self.policy.opening, false).await?;
-        let answer = carrier.send(&mut session, &sql, rows).await;
+        let answer = carrier.send(&session, &sql, rows).await;
         session.rollback().await;
         let (answer, _) = answer?;
         let ordinal = |field: Option<Option<&[u8]>>| {
