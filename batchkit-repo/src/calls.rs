@@ -91,6 +91,13 @@ macro_rules! load_relations {
                 self.request.relations = known.and(relations);
                 self
             }
+
+            /// Reads the entities and all that they are related to in one transaction that sees one state of the
+            /// data. (Inside of a caller's transaction, that one's own isolation level decides.)
+            pub fn snapshot(mut self) -> Self {
+                self.request.relations = std::mem::take(&mut self.request.relations).snapshot();
+                self
+            }
         }
     )*};
 }
@@ -158,6 +165,11 @@ impl<'a, E> Get<'a, E> {
     /// Loads what the entities are related to, too: see [`GetAligned::load_relations`].
     pub fn load_relations(self, relations: impl Relations<E>) -> Self {
         Get(self.0.load_relations(relations))
+    }
+
+    /// Reads all under one snapshot: see [`GetAligned::snapshot`].
+    pub fn snapshot(self) -> Self {
+        Get(self.0.snapshot())
     }
 
     /// Happens inside of the caller's transaction.

@@ -29,6 +29,11 @@ impl<'a, E> GetOne<'a, E> {
         GetOne(self.0.load_relations(relations))
     }
 
+    /// Reads all under one snapshot: see [`GetAligned::snapshot`].
+    pub fn snapshot(self) -> Self {
+        GetOne(self.0.snapshot())
+    }
+
     /// Happens inside of the caller's transaction.
     pub fn within(self, transaction: impl Into<Within<'a>>) -> Self {
         GetOne(self.0.within(transaction))

@@ -2,7 +2,7 @@
 
 use batchkit::{BatchModel, BatchOperations, ErrorKind, Filter, Related};
 
-use crate::common::{Db, database};
+use crate::common::{Db, Gate, database};
 
 #[derive(Debug, Clone, PartialEq, BatchModel)]
 #[batch(table = "categories")]
@@ -241,6 +241,12 @@ async fn under_one_snapshot_and_in_the_callers_transaction() {
     let plain = products(&db).batch_get([1i64, 2]).load_relations(paths).await.unwrap();
     let snapshot = products(&db).batch_get([1i64, 2]).load_relations(paths).snapshot().await.unwrap();
     assert_eq!(plain, snapshot);
+    let listed = products(&db).list(Product::FIELDS.id.is_in([1, 2])).load_relations(paths).snapshot();
+    assert_eq!(listed.await.unwrap(), plain);
+    let listed = products(&db).list(Filter::all()).load_relations(paths).snapshot().page(2).await.unwrap();
+    assert_eq!(listed.rows, plain);
+    let products_of = batchkit_repo::Repository::<Product>::postgres(db.pool.clone());
+    assert_eq!(products_of.batch_get([1i64, 2]).load_relations(paths).snapshot().await.unwrap(), plain);
     let mut client = db.pool.get().await.unwrap();
     let mut transaction = client.transaction().await.unwrap();
     transaction.batch_execute("UPDATE authors SET name = 'Eve'; DELETE FROM reviews WHERE id = 2").await.unwrap();
@@ -256,6 +262,55 @@ async fn under_one_snapshot_and_in_the_callers_transaction() {
     assert_eq!(names, ["Eve", "Eve"]);
     transaction.rollback().await.unwrap();
     assert_eq!(products(&db).batch_get([1i64, 2]).load_relations(paths).await.unwrap(), plain);
+}
+
+/// The authors are changed while the reviews are read: under a snapshot, they are what they were.
+#[tokio::test]
+async fn nothing_comes_between_the_levels_of_a_snapshot() {
+    #[derive(Debug)]
+    enum By {
+        Get,
+        List,
+        Page,
+        Repository,
+    }
+    let db = database(TABLES).await;
+    db.run(
+        "ALTER TABLE reviews RENAME TO reviews_stored;
+         CREATE VIEW reviews AS SELECT * FROM reviews_stored WHERE (SELECT pg_advisory_xact_lock_shared(1)::text) = ''",
+    )
+    .await;
+    let repository = batchkit_repo::Repository::<Product>::postgres(db.pool.clone());
+    let (of, path) = (Product::FIELDS.id.eq(1), "reviews.author");
+    for by in [By::Get, By::List, By::Page, By::Repository] {
+        for is_snapshot in [false, true] {
+            db.run("UPDATE authors SET name = 'Bob' WHERE id = 2").await;
+            let gate = Gate::close(&db, 1..=1).await;
+            let products = products(&db);
+            let get = products.batch_get([1i64]).load_relations(path);
+            let list = products.list(of.clone()).load_relations(path);
+            let (list, get) = if is_snapshot { (list.snapshot(), get.snapshot()) } else { (list, get) };
+            let of_repository = repository.list(of.clone()).load_relations(path);
+            let of_repository = if is_snapshot { of_repository.snapshot() } else { of_repository };
+            let read = async {
+                match by {
+                    By::Get => get.await.unwrap(),
+                    By::List => list.await.unwrap(),
+                    By::Page => list.page(1).await.unwrap().rows,
+                    By::Repository => of_repository.await.unwrap(),
+                }
+            };
+            let changed = async {
+                gate.reached(1).await;
+                db.run("UPDATE authors SET name = 'Eve' WHERE id = 2").await;
+                gate.open(1).await;
+            };
+            let (found, ()) = tokio::join!(read, changed);
+            let of_second = found[0].reviews.get().unwrap().iter().find(|review| review.id == 3).unwrap();
+            let name = &of_second.author.get().unwrap().as_ref().unwrap().name;
+            assert_eq!(name, if is_snapshot { "Bob" } else { "Eve" }, "{by:?}");
+        }
+    }
 }
 
 #[tokio::test]

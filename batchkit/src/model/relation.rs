@@ -88,7 +88,11 @@ impl<M, T> Relation<M, T> {
     pub fn then(self, next: impl Relations<T>) -> RelationPaths<M> {
         let next = next.paths().paths;
         let deeper = next.into_iter().map(|path| format!("{}.{path}", self.name));
-        RelationPaths { paths: std::iter::once(self.name.to_owned()).chain(deeper).collect(), of: PhantomData }
+        RelationPaths {
+            paths: std::iter::once(self.name.to_owned()).chain(deeper).collect(),
+            snapshot: false,
+            of: PhantomData,
+        }
     }
 }
 
@@ -109,6 +113,7 @@ impl<M, T> fmt::Debug for Relation<M, T> {
 /// Paths along relations of `M`, with dots between their names: `reviews.author`. Looked up when a call runs.
 pub struct RelationPaths<M> {
     pub(crate) paths: Vec<String>,
+    snapshot: bool,
     of: PhantomData<fn() -> M>,
 }
 
@@ -116,7 +121,7 @@ impl<M> RelationPaths<M> {
     /// No path.
     #[must_use]
     pub const fn none() -> Self {
-        RelationPaths { paths: Vec::new(), of: PhantomData }
+        RelationPaths { paths: Vec::new(), snapshot: false, of: PhantomData }
     }
 
     /// The paths as text.
@@ -134,8 +139,23 @@ impl<M> RelationPaths<M> {
     /// These paths and others.
     #[must_use]
     pub fn and(mut self, others: impl Relations<M>) -> Self {
-        self.paths.extend(others.paths().paths);
+        let others = others.paths();
+        self.paths.extend(others.paths);
+        self.snapshot |= others.snapshot;
         self
+    }
+
+    /// The same, the rows and all levels to be read in one transaction that sees one state of the data.
+    #[must_use]
+    pub fn snapshot(mut self) -> Self {
+        self.snapshot = true;
+        self
+    }
+
+    /// Whether they are to be read so.
+    #[must_use]
+    pub fn is_snapshot(&self) -> bool {
+        self.snapshot
     }
 }
 
@@ -147,7 +167,7 @@ impl<M> Default for RelationPaths<M> {
 
 impl<M> Clone for RelationPaths<M> {
     fn clone(&self) -> Self {
-        RelationPaths { paths: self.paths.clone(), of: PhantomData }
+        RelationPaths { paths: self.paths.clone(), snapshot: self.snapshot, of: PhantomData }
     }
 }
 
@@ -206,7 +226,7 @@ impl<M, S: AsRef<str>> Relations<M> for Vec<S> {
 
 fn texts<M>(paths: impl IntoIterator<Item: AsRef<str>>) -> RelationPaths<M> {
     let paths = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
-    RelationPaths { paths, of: PhantomData }
+    RelationPaths { paths, snapshot: false, of: PhantomData }
 }
 
 macro_rules! relation_tuple {

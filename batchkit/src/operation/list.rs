@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::answer::decode;
 use super::engine::Engine;
-use super::read::{self, Fetched, Statement};
-use super::relations::related;
+use super::read::{self, Statement};
+use super::relations::{begin_snapshot, related};
 use super::stream::RowStream;
 use super::verb::primary_key;
 use crate::error::{Error, ErrorKind, Result};
@@ -152,6 +152,13 @@ impl<'a, M: BatchModel> List<'a, M> {
         self
     }
 
+    /// Reads the rows and all that they are related to in one transaction that sees one state of the data. (Inside of
+    /// a caller's transaction, that one's own isolation level decides.)
+    pub fn snapshot(mut self) -> Self {
+        self.relations = self.relations.snapshot();
+        self
+    }
+
     /// The statement, without a server: as if all columns had the types that the fields prefer.
     ///
     /// # Errors
@@ -196,31 +203,14 @@ impl<'a, M: ReadRow> List<'a, M> {
         let limit = size.checked_add(1).filter(|_| size > 0 && self.selection.limit.is_none());
         let refused = || Error::new(ErrorKind::Config, "a page needs a size, which is its only limit");
         self.selection.limit = Some(limit.ok_or_else(refused)?);
-        let (tree, started) = (self.tree()?, Instant::now());
-        let (rows, columns) = self.read().await?;
-        let from_end = self.selection.before.is_some() && self.selection.after.is_none();
-        let more = rows.len() > most;
-        let shown = match (more, from_end) {
-            (false, _) => 0..rows.len(),
-            (true, false) => 0..most,
-            (true, true) => rows.len() - most..rows.len(),
-        };
-        let rows = rows.slice(shown);
         let order = self.selection.columns()?;
-        let types = Order::<M>::types(&order, &columns);
-        let place = |row: usize| {
-            let fields: Vec<Option<&[u8]>> = rows.row(row).collect();
-            let value = |one: &OrderColumn| fields.get(one.column).copied().flatten().map(<[u8]>::to_vec);
-            Cursor::new::<M>(&order, &types, order.iter().map(value).collect())
+        let has_after = self.selection.after.is_some();
+        let from_end = self.selection.before.is_some() && !has_after;
+        let show = |rows: EncodedRows, columns: &[ColumnType]| {
+            let Page { rows, next, previous } = page(&rows, columns, &order, most, from_end, has_after)?;
+            Ok((rows, (next, previous)))
         };
-        let (behind, before) = match from_end {
-            true => (true, more),
-            false => (more, self.selection.after.is_some()),
-        };
-        let last = rows.len().checked_sub(1);
-        let next = last.filter(|_| behind).map(place);
-        let previous = last.filter(|_| before).map(|_| place(0));
-        let rows = self.related(tree, started, decode_all(&rows, &columns)?).await?;
+        let (rows, (next, previous)) = self.load(show).await?;
         Ok(Page { rows, next, previous })
     }
 
@@ -229,35 +219,72 @@ impl<'a, M: ReadRow> List<'a, M> {
         RowStream::new(self)
     }
 
-    async fn read(&mut self) -> Result<Fetched> {
-        let within = self.within.as_mut().map(Within::lend);
-        read::query(&self.engine, within, self.timeout, M::MODEL, &self.selection).await
+    /// Reads the rows, of which `show` makes entities and more, and loads what they are related to.
+    async fn load<T>(
+        mut self,
+        show: impl FnOnce(EncodedRows, &[ColumnType]) -> Result<(Vec<M>, T)>,
+    ) -> Result<(Vec<M>, T)> {
+        let (tree, started) = (Tree::of(M::MODEL, &self.relations)?, Instant::now());
+        let mut caller = self.within.take();
+        let (mut client, mut own) = (None, None);
+        if self.relations.is_snapshot() && caller.is_none() {
+            own = Some(begin_snapshot(client.insert(self.engine.pool.get().await?)).await?);
+        }
+        let mut within = match (&mut own, &mut caller) {
+            (Some(own), _) => Some(Within::from(own)),
+            (None, caller) => caller.as_mut().map(Within::lend),
+        };
+        let lent = within.as_mut().map(Within::lend);
+        let (rows, columns) = read::query(&self.engine, lent, self.timeout, M::MODEL, &self.selection).await?;
+        let (rows, shown) = show(rows, &columns)?;
+        // Within the time that is left.
+        let timeout = self.timeout.or(self.engine.config.timeout);
+        self.engine.config.timeout = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+        let slots = related(&self.engine, within, tree, rows.into_iter().map(Some).collect()).await?;
+        if let Some(own) = own {
+            own.commit().await?;
+        }
+        Ok((slots.into_iter().flatten().collect(), shown))
     }
+}
 
-    /// The relations to load; whatever names none is told before anything is asked.
-    fn tree(&self) -> Result<Tree> {
-        Tree::of(M::MODEL, &self.relations)
-    }
-
-    /// Loads them, within the time that is left.
-    async fn related(self, tree: Tree, started: Instant, rows: Vec<M>) -> Result<Vec<M>> {
-        let List { mut engine, within, timeout, .. } = self;
-        let timeout = timeout.or(engine.config.timeout);
-        engine.config.timeout = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
-        let slots = rows.into_iter().map(Some).collect();
-        Ok(related(&engine, within, tree, slots).await?.into_iter().flatten().collect())
-    }
+/// The rows of a page out of those that were read for it, and the places to go on at.
+fn page<M: ReadRow>(
+    rows: &EncodedRows,
+    columns: &[ColumnType],
+    order: &[OrderColumn],
+    most: usize,
+    from_end: bool,
+    has_after: bool,
+) -> Result<Page<M>> {
+    let more = rows.len() > most;
+    let shown = match (more, from_end) {
+        (false, _) => 0..rows.len(),
+        (true, false) => 0..most,
+        (true, true) => rows.len() - most..rows.len(),
+    };
+    let rows = rows.slice(shown);
+    let types = Order::<M>::types(order, columns);
+    let place = |row: usize| {
+        let fields: Vec<Option<&[u8]>> = rows.row(row).collect();
+        let value = |one: &OrderColumn| fields.get(one.column).copied().flatten().map(<[u8]>::to_vec);
+        Cursor::new::<M>(order, &types, order.iter().map(value).collect())
+    };
+    let (behind, before) = if from_end { (true, more) } else { (more, has_after) };
+    let last = rows.len().checked_sub(1);
+    let next = last.filter(|_| behind).map(place);
+    let previous = last.filter(|_| before).map(|_| place(0));
+    Ok(Page { rows: decode_all(&rows, columns)?, next, previous })
 }
 
 impl<'a, M: ReadRow + 'a> IntoFuture for List<'a, M> {
     type Output = Result<Vec<M>>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
-    fn into_future(mut self) -> Self::IntoFuture {
+    fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let (tree, started) = (self.tree()?, Instant::now());
-            let (rows, columns) = self.read().await?;
-            self.related(tree, started, decode_all(&rows, &columns)?).await
+            let (rows, ()) = self.load(|rows, columns| Ok((decode_all(&rows, columns)?, ()))).await?;
+            Ok(rows)
         })
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use deadpool_postgres::Object;
 use tokio::sync::watch;
 use tokio_postgres::IsolationLevel;
 
@@ -30,7 +31,6 @@ use crate::wire::{ColumnType, EncodedRows};
 pub struct WithRelations<'a, M, A = Returning> {
     call: Call<'a, M, Get, Aligned>,
     paths: RelationPaths<M>,
-    snapshot: bool,
     of: PhantomData<fn() -> A>,
 }
 
@@ -52,14 +52,14 @@ impl<'a, M> Call<'a, M, Get, Returning> {
     /// # Errors
     /// [`ErrorKind::UnknownRelation`], with the known ones, before anything is asked; besides those of the read.
     pub fn load_relations(self, relations: impl Relations<M>) -> WithRelations<'a, M> {
-        WithRelations { call: self.answering(), paths: relations.paths(), snapshot: false, of: PhantomData }
+        WithRelations { call: self.answering(), paths: relations.paths(), of: PhantomData }
     }
 }
 
 impl<'a, M> Call<'a, M, Get, Aligned> {
     /// [`load_relations`](Call::load_relations), with one slot per key.
     pub fn load_relations(self, relations: impl Relations<M>) -> WithRelations<'a, M, Aligned> {
-        WithRelations { call: self, paths: relations.paths(), snapshot: false, of: PhantomData }
+        WithRelations { call: self, paths: relations.paths(), of: PhantomData }
     }
 }
 
@@ -67,7 +67,7 @@ impl<'a, M, A> WithRelations<'a, M, A> {
     /// Reads the rows and all levels in one transaction that sees one state of the data. (Inside of a caller's
     /// transaction, that one's own isolation level decides.)
     pub fn snapshot(mut self) -> Self {
-        self.snapshot = true;
+        self.paths = self.paths.snapshot();
         self
     }
 
@@ -81,22 +81,21 @@ impl<'a, M, A> WithRelations<'a, M, A> {
 impl<'a, M> WithRelations<'a, M, Returning> {
     /// Answers one slot per key: `None` where no row is stored.
     pub fn aligned(self) -> WithRelations<'a, M, Aligned> {
-        WithRelations { call: self.call, paths: self.paths, snapshot: self.snapshot, of: PhantomData }
+        WithRelations { call: self.call, paths: self.paths, of: PhantomData }
     }
 }
 
 impl<'a, M: ReadRow + 'a, A> WithRelations<'a, M, A> {
     async fn run(self) -> Result<Vec<Option<M>>> {
-        let WithRelations { mut call, paths, snapshot, of: _ } = self;
+        let WithRelations { mut call, paths, of: _ } = self;
         let tree = Tree::of(M::MODEL, &paths)?;
         let engine = Engine { config: call.config.clone(), ..call.engine.clone() };
         let mut caller = call.within.take();
         let mut client;
         let mut own = None;
-        if snapshot && caller.is_none() {
+        if paths.is_snapshot() && caller.is_none() {
             client = engine.pool.get().await?;
-            let opening = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
-            own = Some(opening.start().await?);
+            own = Some(begin_snapshot(&mut client).await?);
         }
         let mut within = match (&mut own, &mut caller) {
             (Some(own), _) => Some(Within::from(own)),
@@ -109,6 +108,12 @@ impl<'a, M: ReadRow + 'a, A> WithRelations<'a, M, A> {
         }
         Ok(slots)
     }
+}
+
+/// Opens a transaction that sees one state of the data.
+pub(super) async fn begin_snapshot(client: &mut Object) -> Result<deadpool_postgres::Transaction<'_>> {
+    let opening = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+    Ok(opening.start().await?)
 }
 
 /// Loads the relations of the rows in these slots from the server.
