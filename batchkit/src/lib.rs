@@ -135,6 +135,9 @@
 //! one, in it each try, with the attribute names of OpenTelemetry's stable conventions for databases;
 //! [`Call::log_progress`] adds a line for each chunk.
 //!
+//! On the server, each transaction of batchkit's own holds one shared advisory lock with a random key of 64 bits: by
+//! it the transaction is found and ended when nobody waits for its answer any longer.
+//!
 //! # Features
 //!
 //! `derive` (on by default), and `chrono`, `jiff`, `rust_decimal`, `time`, `uuid` for columns of these
