@@ -415,10 +415,6 @@ async fn a_read_of_which_nothing_was_heard_ends_on_the_server() {
         lock.batch_execute("LOCK TABLE stock, pg_attrdef").await.unwrap();
         proxy.set([Trap { way: Way::ToClient, at: 0, harm: Harm::Silence }]);
         let call = tokio::spawn(async move { read.run(&operations).await });
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        for row in lock.query("SELECT pid, state, wait_event_type, wait_event, left(query, 60) FROM pg_stat_activity WHERE datname = current_database()", &[]).await.unwrap() {
-            eprintln!("{:?} {:?} {:?} {:?} {:?}", row.get::<_, i32>(0), row.get::<_, Option<String>>(1), row.get::<_, Option<String>>(2), row.get::<_, Option<String>>(3), row.get::<_, Option<String>>(4));
-        }
         until("the read to wait", async || {
             (lock.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
         })

@@ -29,6 +29,8 @@ pub(crate) enum Harm {
     CutAfter,
     /// The connection is closed with the message unread, which its sender is told as a reset.
     Reset,
+    /// Where it is BEGIN, it goes on as something that the server refuses.
+    RefuseBegin,
     /// The client's side is cut; what it has sent, this message too, goes on when it is let go.
     Hold,
     /// This message and those behind it wait until they are let go. The connection lives.
@@ -213,6 +215,12 @@ async fn carry(
             typed = true;
             match harm {
                 None | Some(Harm::LetGo) => send(None, bytes)?,
+                Some(Harm::RefuseBegin) => {
+                    if bytes.get(5..10) == Some(b"BEGIN".as_slice()) {
+                        bytes[9] = b'X';
+                    }
+                    send(None, bytes)?;
+                }
                 Some(Harm::CutBefore | Harm::Reset) => return None,
                 Some(Harm::CutInside) => {
                     bytes.truncate(bytes.len() / 2);

@@ -56,12 +56,7 @@ impl RelatedRows for Relatives<'_> {
             }
             owners = linked;
         }
-        let mut found = Vec::new();
-        for row in self.visible(state, &target) {
-            let keys = values(&target, (of.target_columns)(), row).and_then(|value| owners.get(&value));
-            found.extend(keys.into_iter().flatten().map(|&key| (key, Arc::clone(row))));
-        }
-        Ok(answer(&asked, &target, found))
+        Ok(answer(&asked, &target, owned(self.visible(state, &target), &asked, &target, &owners)))
     }
 }
 
@@ -84,13 +79,8 @@ impl RelatedRows for Children<'_> {
         let of = asked.association;
         let target = state.mapped((of.target)(), &[])?;
         let owners = owners(state, &asked)?;
-        let mut found = Vec::new();
-        for row in self.inserted.rows(of) {
-            let keys = values(&target, (of.target_columns)(), row).and_then(|value| owners.get(&value));
-            found.extend(keys.into_iter().flatten().map(|&key| (key, Arc::clone(row))));
-        }
         // They stay in the order in which they were given.
-        Ok(raw(&target, found))
+        Ok(raw(&target, owned(self.inserted.rows(of).iter(), &asked, &target, &owners)))
     }
 }
 
@@ -115,6 +105,18 @@ fn owners(state: &mut State, asked: &RelatedKeys) -> Result<Owners> {
 fn values(mapped: &Mapped, columns: &[usize], row: &Row) -> Option<Vec<Value>> {
     let value = |&column: &usize| Some(Value::of(mapped.types[column].ty(), field(row, mapped.columns[column])?));
     columns.iter().map(value).collect()
+}
+
+/// Those of these rows that belong to keys, each with the key's position.
+fn owned<'r>(
+    rows: impl Iterator<Item = &'r Row>,
+    asked: &RelatedKeys,
+    target: &Mapped,
+    owners: &Owners,
+) -> Vec<(usize, Row)> {
+    let columns = (asked.association.target_columns)();
+    let keys = |row| values(target, columns, row).and_then(|value| owners.get(&value)).into_iter().flatten();
+    rows.flat_map(|row| keys(row).map(|&key| (key, Arc::clone(row)))).collect()
 }
 
 /// The rows in the relation's order; of several without one, in that of their key.

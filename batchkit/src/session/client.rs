@@ -204,21 +204,21 @@ impl<'a> Session<'a> {
         let settle = async { pooled.settle(&settling, opening, writes).await.map(tell) };
         if !is_warm {
             let (begun, settled) = tokio::join!(begin, settle);
-            begun.and(settled).map_err(at_begin)?;
+            // Its next transaction would be taken for one that is not the first.
+            begun.inspect_err(|_| self.poison()).and(settled).map_err(at_begin)?;
             return work.await.map_err(|error| (Stage::Work, error));
         }
         // They are polled in this order, and so they leave.
-        let (begun, settled, worked) = join3(begin, settle, work).await;
-        match (begun, settled, worked) {
+        match join3(begin, settle, work).await {
             (Ok(()), Ok(()), worked) => worked.map_err(|error| (Stage::Work, error)),
             (Ok(()), Err(error), _) => Err(at_begin(error)),
             (Err(error), ..) if Error::is_lost(&error) => Err(at_begin(error)),
             // The server had no transaction to give, and did each statement by itself: it cannot be taken back.
-            (Err(error), _, worked) => {
+            (Err(error), ..) => {
                 self.poison();
                 let what =
                     format!("a transaction was refused ({error}), and statements behind it were done without one");
-                worked.map_err(|_| (Stage::Commit, Error::new(ErrorKind::CommitUnknown, what)))
+                Err((Stage::Commit, Error::new(ErrorKind::CommitUnknown, what)))
             }
         }
     }
