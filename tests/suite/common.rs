@@ -95,10 +95,10 @@ pub(crate) async fn quiet(db: &Db, context: &str) {
     }
 }
 
-/// A pool of connections to the test's database through a proxy's socket.
+/// A pool of connections to the test's database through a proxy's socket, known as batchkit's.
 pub(crate) fn pool_through(db: &Db, folder: &Path, max_size: usize) -> Pool {
     let mut config = tokio_postgres::Config::new();
-    config.host_path(folder).port(5432).user("postgres").dbname(db.database.name());
+    config.host_path(folder).port(5432).user("postgres").dbname(db.database.name()).application_name("batchkit");
     let manager = deadpool_postgres::Manager::new(config, tokio_postgres::NoTls);
     Pool::builder(manager).max_size(max_size).build().unwrap()
 }

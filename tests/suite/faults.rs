@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use batchkit::{ErrorAnswer, ErrorKind, ExecutionStrategy, Transport};
+use batchkit::{BatchConfig, ErrorAnswer, ErrorKind, ExecutionStrategy, Transport};
 
 use crate::common::{Answers, TRANSPORTS, database, pool_through, quiet, record};
 use crate::proxy::{Harm, Proxy, Trap, Way};
-use crate::stock::{TABLE, operations, stock};
+use crate::stock::{TABLE, TRACES, Verb, config, operations, operations_with, stock};
 
 /// Row 1 of the fault table: the backend is ended in the middle of a chunk, once.
 #[tokio::test]
@@ -185,6 +185,53 @@ async fn a_trickling_connection_is_slow_and_exact() {
         assert_eq!(operations(&pool).batch_insert(stock(0..50, 1)).await.unwrap(), 50);
         assert_eq!(operations(&pool).batch_get(0..50).await.unwrap(), stock(0..50, 1));
     }
+}
+
+/// A server, or a pooler, that refuses a transaction: at the first one of a connection nothing is sent behind it; later,
+/// when the work is on its way by then, its rows are told to be unknown, and sent no second time. Either way the
+/// connection is not used again.
+#[tokio::test]
+async fn a_transaction_that_is_refused_writes_no_row_twice() {
+    let db = database(TABLE).await;
+    db.run(TRACES).await;
+    let proxy = Proxy::new(db.server_folder());
+    let rows = stock(0..5, 1);
+    let (mut refused, mut unknown) = (0, 0);
+    for verb in Verb::ALL {
+        for transport in [Transport::UnnestRows, Transport::UnnestColumns, Transport::Copy, Transport::Single] {
+            for is_warm in [false, true] {
+                for at in 0..if is_warm { 3 } else { 12 } {
+                    let context = format!("{verb:?} {transport:?} warm: {is_warm}, at {at}");
+                    let pool = pool_through(&db, proxy.folder(), 1);
+                    let operations = operations_with(&pool, BatchConfig { transport, ..config() });
+                    proxy.set([]);
+                    operations.check_schema().await.unwrap();
+                    verb.prepare(&db, 5).await;
+                    if is_warm {
+                        verb.run(&operations, stock(0..5, 1), &Answers::default()).await.unwrap();
+                        verb.prepare(&db, 5).await;
+                    }
+                    proxy.set([Trap { way: Way::ToServer, at, harm: Harm::RefuseBegin }]);
+                    let result = verb.run(&operations, rows.clone(), &Answers::default()).await;
+                    proxy.set([]);
+                    let report = match &result {
+                        Ok(report) => report,
+                        Err(error) => {
+                            refused += 1;
+                            unknown += usize::from(error.kind() == ErrorKind::CommitUnknown);
+                            assert!(is_warm || error.kind() == ErrorKind::Database, "{context}: {error}");
+                            error.report().unwrap()
+                        }
+                    };
+                    verb.check(&db, &rows, report, &context).await;
+                    verb.prepare(&db, 5).await;
+                    let report = verb.run(&operations, rows.clone(), &Answers::default()).await.unwrap();
+                    verb.check(&db, &rows, &report, &context).await;
+                }
+            }
+        }
+    }
+    assert!(refused > unknown && unknown > 0, "{refused} refused, {unknown} unknown");
 }
 
 /// Row 14: the deadline passes while the server works: the statement ends there too.
