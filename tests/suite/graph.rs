@@ -6,6 +6,7 @@ use batchkit::{
 };
 
 use crate::common::{Db, STRATEGIES, database};
+use crate::repository::graphs::{Invoice, NewInvoice, NewOrderTag, NewPart, OrderTag, Part, Tag};
 
 #[derive(Debug, Clone, PartialEq, BatchModel)]
 #[batch(table = "orders", new = "NewOrder")]
@@ -34,40 +35,6 @@ struct Line {
     parts: Related<Vec<Part>>,
     #[batch(belongs_to(key = "order_id"))]
     order: Related<Order>,
-}
-
-#[derive(Debug, Clone, PartialEq, BatchModel)]
-#[batch(table = "parts", new = "NewPart")]
-struct Part {
-    #[batch(key)]
-    #[batch(parent)]
-    line_id: i32,
-    #[batch(key)]
-    name: String,
-}
-
-#[derive(Debug, Clone, PartialEq, BatchModel)]
-#[batch(table = "invoices", new = "NewInvoice")]
-struct Invoice {
-    #[batch(key, parent)]
-    order_id: i64,
-    total: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, BatchModel)]
-#[batch(table = "tags")]
-struct Tag {
-    #[batch(key)]
-    tag: String,
-}
-
-#[derive(Debug, Clone, PartialEq, BatchModel)]
-#[batch(table = "order_tags", new = "NewOrderTag")]
-struct OrderTag {
-    #[batch(key, parent)]
-    order_id: i64,
-    #[batch(key)]
-    tag: String,
 }
 
 const TABLES: &str = "

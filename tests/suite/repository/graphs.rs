@@ -54,35 +54,35 @@ struct Line {
 
 #[derive(Debug, Clone, PartialEq, BatchModel)]
 #[batch(table = "parts", new = "NewPart")]
-struct Part {
+pub(crate) struct Part {
     #[batch(key, parent)]
-    line_id: i32,
+    pub(crate) line_id: i32,
     #[batch(key)]
-    name: String,
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Clone, PartialEq, BatchModel)]
 #[batch(table = "invoices", new = "NewInvoice")]
-struct Invoice {
+pub(crate) struct Invoice {
     #[batch(key, parent)]
-    order_id: i64,
-    total: i64,
+    pub(crate) order_id: i64,
+    pub(crate) total: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, BatchModel)]
 #[batch(table = "tags")]
-struct Tag {
+pub(crate) struct Tag {
     #[batch(key)]
-    tag: String,
+    pub(crate) tag: String,
 }
 
 #[derive(Debug, Clone, PartialEq, BatchModel)]
 #[batch(table = "order_tags", new = "NewOrderTag")]
-struct OrderTag {
+pub(crate) struct OrderTag {
     #[batch(key, parent)]
-    order_id: i64,
+    pub(crate) order_id: i64,
     #[batch(key)]
-    tag: String,
+    pub(crate) tag: String,
 }
 
 #[derive(Debug, Clone, PartialEq, BatchModel)]

@@ -3,7 +3,7 @@
 
 mod concurrency;
 mod failures;
-mod graphs;
+pub(crate) mod graphs;
 mod habits;
 mod model;
 mod places;
