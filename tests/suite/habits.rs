@@ -252,16 +252,21 @@ async fn upserts_fill_in_new_rows_and_leave_known_ones() {
 async fn the_way_of_new_rows_is_explained() {
     let db = database(DOCS).await;
     let docs = BatchOperations::<Doc>::new(db.pool.clone());
-    let why = docs.batch_insert([new_doc(1)]).explain().await.unwrap();
+    let many = || (0..100).map(new_doc);
+    let why = docs.batch_insert(many()).explain().await.unwrap();
     assert_eq!(why.transport, Transport::UnnestRows);
     assert_eq!(why.reason, "an expression sets a column of the new rows, which COPY into the target cannot do");
     let staged = docs.batch_insert([new_doc(1)]).transport(Transport::Copy).explain().await.unwrap();
     assert!(staged.sql.contains("batchkit_stage") && staged.sql.contains("(1)"), "{}", staged.sql);
-    assert_eq!(docs.batch_insert([doc(1, 4)]).explain().await.unwrap().transport, Transport::Copy);
-    // Where the table's own default does the same, nothing is in the way of COPY.
+    let whole = (0..100).map(|n| doc(n, 4));
+    assert_eq!(docs.batch_insert(whole).explain().await.unwrap().transport, Transport::Copy);
+    // Where the table's own default does the same, nothing is in the way of COPY, if it is worth it.
     db.run("ALTER TABLE docs ALTER version SET DEFAULT 1").await;
     docs.check_schema().await.unwrap();
-    assert_eq!(docs.batch_insert([new_doc(1)]).explain().await.unwrap().transport, Transport::Copy);
+    assert_eq!(docs.batch_insert(many()).explain().await.unwrap().transport, Transport::Copy);
+    let few = docs.batch_insert([new_doc(1)]).explain().await.unwrap();
+    assert_eq!(few.transport, Transport::UnnestRows);
+    assert!(few.reason.starts_with("for few rows") && few.sql.starts_with("INSERT"), "{few:?}");
     assert_eq!(docs.batch_insert([new_doc(1)]).await.unwrap(), 1);
     assert_eq!(db.number("SELECT version::int8 FROM docs").await, 1);
 }

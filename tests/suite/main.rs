@@ -14,6 +14,7 @@ mod drops;
 mod duplicates;
 mod errors;
 mod faults;
+mod foretold;
 mod generated;
 mod graph;
 mod habits;

@@ -25,10 +25,10 @@ use crate::plan::{self, Choice, Facts, Pairs};
 use crate::reject::{KeyColumn, KeyShape, Reject, RejectSink};
 use crate::report::Outcome;
 use crate::retry::{Policy, Renew, Retries, Shared, Works};
-use crate::session::{Carrier, ChildWork, Session, Suspect, Suspects, Within, Work};
+use crate::session::{Carrier, ChildWork, Draw, OtherWay, Place, Session, Suspect, Suspects, Way, Within, Work};
 use crate::settings::Opening;
 use crate::source::{ChildLayout, Chunks, Feed, Layout};
-use crate::sql::{self, Form, Source, TableSql};
+use crate::sql::{self, Foretold, Form, Source, TableSql};
 use crate::strategy::{self, Function, InCaller, InPool, Post, Runner};
 use crate::wire::{ColumnType, EncodedRows, Fault, RowType};
 
@@ -188,8 +188,8 @@ impl Request<'_> {
             if style.concurrent && verb.writes() && (rejects || verb.ignores_conflicts()) {
                 asking.put_later_ones_last(verb.unique().as_ref(), &mut running).await?;
             }
-            let (work, choice) = target.graph_work(&*verb, self.config.transport, below_form, &graph, &keys)?;
-            tracing::Span::current().record("batchkit.transport", tracing::field::debug(choice.transport));
+            let (work, choices) = target.graph_work(&*verb, self.config.transport, below_form, &graph, &keys)?;
+            tracing::Span::current().record("batchkit.transport", tracing::field::debug(choices.choice.transport));
             let (pool, fallback) = (self.engine.pool.clone(), strategy::fallback(&self.config));
             let mut runner = match self.within {
                 None => {
@@ -247,6 +247,7 @@ impl Request<'_> {
             triggered: declared.triggered,
             fills_in: self.verb.inserts() && declared.filled_in(&columns).next().is_some(),
             narrow: is_narrow(&declared, &columns),
+            foretold: false,
             form,
         };
         let choice = plan::choose(self.config.transport, &facts)?;
@@ -261,8 +262,10 @@ impl Request<'_> {
         let rejects = self.config.on_row_error == OnRowError::Reject;
         let writes = self.verb.writes();
         let target = Target { model: self.model, table: &table, columns: &columns, rejects, writes };
-        let (work, choice) = target.work(&*self.verb, self.config.transport, form, Vec::new())?;
-        Ok(Explanation { transport: choice.transport, reason: choice.reason, sql: work.sql })
+        let (work, choices) = target.work(&*self.verb, self.config.transport, form, Vec::new())?;
+        let rows = self.feed.count_rest().min(strategy::style(&self.config, rejects).limits.rows);
+        let choice = choices.of(rows);
+        Ok(Explanation { transport: choice.transport, reason: choice.reason, sql: work.way(rows).sql.clone() })
     }
 
     fn resolve(&mut self) -> Result<Vec<usize>> {
@@ -331,14 +334,14 @@ impl Target<'_> {
         below_form: Form,
         graph: &Graph,
         keys: &Keys,
-    ) -> Result<(Work, Choice)> {
+    ) -> Result<(Work, Choices)> {
         let works = graph.works(asked, below_form, keys)?;
         let Some(draw) = keys.draw() else { return self.work(verb, asked, keys.form, works) };
         let sent = Target { columns: &keys.columns, ..*self };
-        let (mut work, choice) = sent.work(&Insert::of_columns(keys.columns.clone()), asked, keys.form, works)?;
+        let (mut work, choices) = sent.work(&Insert::of_columns(keys.columns.clone()), asked, keys.form, works)?;
         work.suspects = self.suspects(verb, &TableSql::known(self.model, self.table));
-        work.draw = Some(draw);
-        Ok((work, choice))
+        work.draw(&draw);
+        Ok((work, choices))
     }
 
     /// Chooses the transport and writes down what is done with each chunk.
@@ -348,12 +351,15 @@ impl Target<'_> {
         asked: Transport,
         form: Form,
         below: Vec<ChildWork>,
-    ) -> Result<(Work, Choice)> {
+    ) -> Result<(Work, Choices)> {
         let table_sql = TableSql::known(self.model, self.table);
         let given_names: Vec<&str> = self.columns.iter().map(|&c| self.model.columns[c].name).collect();
         let given = |name: &str| given_names.contains(&name);
         let rows_possible = self.table.columns.iter().all(|column| !column.refuses_null || given(&column.name));
         let layout = sql::columns_layout(&table_sql, self.columns);
+        // Without the lock, the table may become another one behind what was found out about it.
+        let can_foretell = form == Form::Rows && verb.plain_insert() && self.lock().is_some();
+        let foretold = can_foretell.then(|| sql::foretell(self.model, self.table, &table_sql, self.columns)).flatten();
         let facts = Facts {
             plain_insert: verb.plain_insert(),
             takes_copy: self.table.takes_copy(),
@@ -365,27 +371,46 @@ impl Target<'_> {
             triggered: table_sql.triggered,
             fills_in: verb.inserts() && table_sql.filled_in(self.columns).next().is_some(),
             narrow: is_narrow(&table_sql, self.columns),
+            foretold: foretold.is_some(),
             form,
         };
         let choice = plan::choose(asked, &facts)?;
-        let carrier = self.carrier(&table_sql, choice, facts.rows_possible);
-        let single = choice.transport == Transport::Single;
-        let sql = verb.sql(self.model, &table_sql, carrier.source(), single, form);
-        Ok((
-            Work {
-                sql,
-                carrier,
-                form,
-                reading: verb.reading(),
-                unanswered: verb.unanswered(),
-                suspects: self.suspects(verb, &table_sql),
-                writes: verb.writes(),
-                turns_away: self.rejects,
-                draw: None,
-                below,
-            },
-            choice,
-        ))
+        let other = plan::other(asked, &facts, choice);
+        let way = |choice: Choice| {
+            if let Some(foretold) = foretold.as_ref().filter(|_| form == Form::Rows && choice.into_target) {
+                return self.foretelling_way(&table_sql, foretold);
+            }
+            let carrier = self.carrier(&table_sql, choice, facts.rows_possible);
+            let single = choice.transport == Transport::Single;
+            let sql = verb.sql(self.model, &table_sql, carrier.source(), single, form);
+            Way { sql, carrier, draw: None }
+        };
+        let work = Work {
+            way: way(choice),
+            other: other.map(|(below, choice)| OtherWay { below, way: way(choice) }),
+            form,
+            reading: verb.reading(),
+            unanswered: verb.unanswered(),
+            suspects: self.suspects(verb, &table_sql),
+            writes: verb.writes(),
+            turns_away: self.rejects,
+            below,
+        };
+        Ok((work, Choices { choice, other }))
+    }
+
+    /// The way of rows of which all that will be stored is known before they are sent: COPY of all columns.
+    fn foretelling_way(&self, table_sql: &TableSql, foretold: &Foretold) -> Way {
+        let all: Vec<usize> = (0..table_sql.columns.len()).collect();
+        let (sql, lock) = (sql::draw(&foretold.drawn, Some(&foretold.holds)), self.lock());
+        let mut drawn = (0..foretold.drawn.len()).map(Place::Drawn);
+        let place = |column| match self.columns.contains(column) {
+            true => Some(Place::Given),
+            false => drawn.next(),
+        };
+        let places = all.iter().filter_map(place).collect();
+        let draw = Some(Draw { sql, lock, places });
+        Way { sql: sql::copy_from(table_sql, &all), carrier: Carrier::CopyInto, draw }
     }
 
     fn carrier(&self, table_sql: &TableSql, choice: Choice, rows_possible: bool) -> Carrier {
@@ -530,6 +555,22 @@ impl Target<'_> {
 
 fn is_narrow(table: &TableSql, columns: &[usize]) -> bool {
     columns.len() * 2 <= table.row_type.len() && columns.iter().all(|&c| !table.columns[c].taken_apart)
+}
+
+/// The transport that was chosen, and another one for fewer rows.
+pub(super) struct Choices {
+    choice: Choice,
+    other: Option<(usize, Choice)>,
+}
+
+impl Choices {
+    /// That of a chunk of so many rows.
+    fn of(&self, rows: usize) -> Choice {
+        match self.other {
+            Some((below, other)) if rows < below => other,
+            _ => self.choice,
+        }
+    }
 }
 
 /// The FROM item of a transport.

@@ -11,9 +11,9 @@ use crate::config::Transport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Association, Child, GraphRows, Model};
 use crate::relation::Tree;
-use crate::session::{Above, ChildWork, Draw, Within};
+use crate::session::{Above, ChildWork, Draw, Place, Within};
 use crate::source::{ChildLayout, ChildLayouts, Wiring, is_recursive};
-use crate::sql::{Form, TableSql};
+use crate::sql::{self, Form, TableSql};
 use crate::wire::ColumnType;
 
 /// The kinds of rows below a call's rows.
@@ -99,7 +99,9 @@ impl Graph {
             verb.refuse(model, &kind.table)?;
             let works = below.map_or(Ok(Vec::new()), |below| below.works(asked, form, &own))?;
             let (mut work, _) = target.work(&verb, asked, own.form, works)?;
-            work.draw = own.draw();
+            if let Some(draw) = own.draw() {
+                work.draw(&draw);
+            }
             Ok(ChildWork {
                 name: kind.association.name,
                 label: kind.association.label,
@@ -202,9 +204,13 @@ impl Keys {
 
     /// How the keys are drawn.
     pub(super) fn draw(&self) -> Option<Draw> {
-        let arrays: Vec<String> = self.drawn.iter().map(|draw| format!("array_agg({draw})")).collect();
-        let sql = format!("SELECT {} FROM generate_series(1, $1::int8)", arrays.join(", "));
-        (!arrays.is_empty()).then_some(Draw { sql })
+        if self.drawn.is_empty() {
+            return None;
+        }
+        let given = self.columns.len() - self.drawn.len();
+        let drawn = (0..self.drawn.len()).map(Place::Drawn);
+        let places = std::iter::repeat_n(Place::Given, given).chain(drawn).collect();
+        Some(Draw { sql: sql::draw(&self.drawn, None), lock: None, places })
     }
 
     /// Where the rows below find a column.

@@ -27,6 +27,8 @@ pub(crate) struct Facts {
     pub(crate) fills_in: bool,
     /// Whether the rows give few of the table's columns.
     pub(crate) narrow: bool,
+    /// Whether all that will be stored of a row can be known before it is sent.
+    pub(crate) foretold: bool,
     /// What the statement has to answer.
     pub(crate) form: Form,
 }
@@ -45,15 +47,50 @@ pub(crate) struct Choice {
 /// Why an array of the table's row type cannot be used.
 const REFUSES_NULL: &str = "a column that the rows do not give has a domain type that refuses NULL";
 
+/// Why few rows do not go by COPY.
+const FEW: &str = "for few rows, a statement with them as its parameters has fewer round trips than COPY";
+
 /// Why COPY does not write into the target.
 const FILLS_IN: &str = "an expression sets a column of the new rows, which COPY into the target cannot do";
 
+/// The fewest rows that are worth a COPY: it has one round trip more than a statement, and less work with each row.
+const WORTH_COPY: usize = 50;
+
+/// The fewest rows of which it is worth to know all that will be stored, so that they go by COPY: it costs two round
+/// trips, and the server less work with each row.
+const WORTH_FORETELLING: usize = 200;
+
+/// Another transport for the same call: for fewer rows than so many, and where COPY into the target turns out not to
+/// do what it was chosen for.
+pub(crate) fn other(asked: Transport, facts: &Facts, choice: Choice) -> Option<(usize, Choice)> {
+    if !choice.into_target {
+        return None;
+    }
+    if facts.form == Form::Rows {
+        let other = choose(asked, &Facts { foretold: false, ..*facts }).ok()?;
+        let below = match (asked, other.transport) {
+            (Transport::Copy, _) => 0,
+            (_, Transport::Single) => 2,
+            _ => WORTH_FORETELLING,
+        };
+        return Some((below, other));
+    }
+    let other = choose(asked, &Facts { takes_copy: false, ..*facts }).ok()?;
+    let is_quick = matches!(other.transport, Transport::UnnestRows | Transport::UnnestColumns);
+    (asked == Transport::Auto && is_quick).then_some((WORTH_COPY, Choice { reason: FEW, ..other }))
+}
+
 /// Chooses how rows travel. A transport that was asked for is used or refused, never replaced.
 pub(crate) fn choose(asked: Transport, facts: &Facts) -> Result<Choice> {
+    // What is stored of rows that COPY has written is known only if it was before; and should that turn out not to
+    // hold, there has to be another way.
+    let foretold = facts.form == Form::Rows
+        && facts.foretold
+        && choose(asked, &Facts { foretold: false, ..*facts }).is_ok_and(|other| !other.into_target);
     // Where no trigger can drop a row, the number of rows that COPY tells is the outcome of each.
-    let told = facts.form == Form::Count || (facts.form == Form::Outcomes && !facts.triggered);
+    let told = facts.form == Form::Count || (facts.form == Form::Outcomes && !facts.triggered) || foretold;
     let could_copy = facts.plain_insert && told && facts.takes_copy && facts.gives_columns;
-    let into_target = could_copy && !facts.fills_in;
+    let into_target = could_copy && (foretold || !facts.fills_in);
     let because = |reason| if could_copy { FILLS_IN } else { reason };
     let stage = facts.may_stage && facts.gives_columns;
     let unmatchable = facts.form != Form::Count && !facts.matchable && !into_target;
@@ -82,6 +119,10 @@ pub(crate) fn choose(asked: Transport, facts: &Facts) -> Result<Choice> {
         Transport::Auto if unmatchable => chosen(
             Transport::Single,
             "returned rows could find their input in no other way: no key is given or drawn beforehand",
+        ),
+        Transport::Auto if foretold && into_target => chosen(
+            Transport::Copy,
+            "all that will be stored is known before the rows are sent, so COPY writes into the target",
         ),
         Transport::Auto if into_target => {
             chosen(Transport::Copy, "no rows have to come back, so COPY writes into the target")

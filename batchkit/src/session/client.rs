@@ -303,10 +303,26 @@ impl<'a> Session<'a> {
                 let statement = pooled.client()?.prepare(sql).await?;
                 return read(self.query(&statement, parameters).await?).await;
             };
+            self.run_behind(lock, sql, parameters).await
+        }
+        .await;
+        self.vouch(vouched_for);
+        answer
+    }
+
+    /// Runs a statement whose text stays the same from call to call behind one of constant text that answers nothing.
+    pub(crate) async fn run_behind(
+        &self,
+        first: &str,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<(EncodedRows, u64)> {
+        let vouched_for = self.vouch(false);
+        let answer = async {
             let statement = self.prepare(sql).await?;
             // Polled together, the two leave in one flush.
-            let (locked, stream) = tokio::join!(self.execute(lock), self.query(&statement, parameters));
-            locked?;
+            let (done, stream) = tokio::join!(self.execute(first), self.query(&statement, parameters));
+            done?;
             read(stream?).await
         }
         .await;

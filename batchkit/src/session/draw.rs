@@ -1,4 +1,4 @@
-//! Keys that are drawn before their rows are sent: all of a statement in one array, in one question.
+//! Values that are drawn before their rows are sent: all of a statement in one array per column, in one question.
 
 use bytes::Buf;
 use postgres_types::ToSql;
@@ -7,37 +7,61 @@ use super::client::Session;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire::{EncodedRows, RowsBuilder};
 
-/// How the keys of rows are drawn.
-#[derive(Debug)]
+/// How the values of rows are drawn that these do not give.
+#[derive(Debug, Clone)]
 pub(crate) struct Draw {
-    /// Answers one array of as many values as `$1` says, for each column that is drawn.
+    /// Answers one array of as many values as `$1` says for each column that is drawn, and at last whether the table
+    /// is as it was known to be.
     pub(crate) sql: String,
+    /// The lock under which the table stays so until the transaction's end.
+    pub(crate) lock: Option<String>,
+    /// Where each field of a row that is sent comes from.
+    pub(crate) places: Vec<Place>,
+}
+
+/// Where a field comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It is the next one that the row gives.
+    Given,
+    /// It is drawn: the array's position in the answer.
+    Drawn(usize),
 }
 
 impl Draw {
-    /// The same rows with the drawn values behind their own.
-    pub(super) async fn fill(&self, session: &Session<'_>, rows: &EncodedRows) -> Result<EncodedRows> {
+    /// The same rows with the drawn values at their places; `None` where the table is no longer as it was known.
+    pub(super) async fn fill(&self, session: &Session<'_>, rows: &EncodedRows) -> Result<Option<EncodedRows>> {
         let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
         let parameters: [&(dyn ToSql + Sync); 1] = [&count];
-        let (answer, _) = session.run(&self.sql, &parameters).await?;
-        let arrays = if answer.is_empty() { Vec::new() } else { answer.row(0).collect() };
-        let unknown = || Error::new(ErrorKind::Accounting, "the keys that were drawn have another form");
-        let columns: Vec<Vec<&[u8]>> =
+        let (answer, _) = match &self.lock {
+            None => session.run(&self.sql, &parameters).await?,
+            Some(lock) => session.run_behind(lock, &self.sql, &parameters).await?,
+        };
+        let unknown = || Error::new(ErrorKind::Accounting, "the values that were drawn have another form");
+        let mut arrays: Vec<Option<&[u8]>> = if answer.is_empty() { Vec::new() } else { answer.row(0).collect() };
+        let is_known = arrays.pop().ok_or_else(unknown)? == Some(&[1]);
+        if !is_known {
+            return Ok(None);
+        }
+        if self.places.iter().all(|place| *place == Place::Given) {
+            return Ok(Some(rows.clone()));
+        }
+        let columns: Vec<Vec<Option<&[u8]>>> =
             arrays.into_iter().map(|array| elements(array?, rows.len())).collect::<Option<_>>().ok_or_else(unknown)?;
         let mut builder = RowsBuilder::default();
-        let mut fields: Vec<Option<&[u8]>> = Vec::new();
         for row in 0..rows.len() {
-            fields.clear();
-            fields.extend(rows.row(row));
-            fields.extend(columns.iter().map(|values| Some(values[row])));
-            builder.push_raw(fields.iter().copied());
+            let mut given = rows.row(row);
+            builder.push_raw(self.places.iter().map(|place| match *place {
+                Place::Given => given.next().flatten(),
+                Place::Drawn(column) => columns[column][row],
+            }));
         }
-        Ok(builder.finish().with_below(rows))
+        Ok(Some(builder.finish().with_below(rows)))
     }
 }
 
-/// The elements of an array of one dimension, of which there are so many, none of them NULL.
-fn elements(mut array: &[u8], count: usize) -> Option<Vec<&[u8]>> {
+/// The elements of an array of one dimension, of which there are so many.
+fn elements(mut array: &[u8], count: usize) -> Option<Vec<Option<&[u8]>>> {
     /// Dimensions, a flag for NULLs, the elements' type, their number and the lower bound.
     const HEAD: usize = 5 * 4;
     if array.len() < HEAD {
@@ -46,8 +70,11 @@ fn elements(mut array: &[u8], count: usize) -> Option<Vec<&[u8]>> {
     array.advance(HEAD);
     let mut values = Vec::with_capacity(count);
     for _ in 0..count {
-        let length = usize::try_from(array.try_get_i32().ok()?).ok()?;
-        values.push(array.get(..length)?);
+        let Ok(length) = usize::try_from(array.try_get_i32().ok()?) else {
+            values.push(None);
+            continue;
+        };
+        values.push(Some(array.get(..length)?));
         array.advance(length);
     }
     array.is_empty().then_some(values)

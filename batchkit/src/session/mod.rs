@@ -12,10 +12,11 @@ mod portal;
 mod read;
 mod run;
 mod transport;
+mod way;
 
 pub use client::Within;
 pub(crate) use client::{Encoded, Question, Session, Values};
-pub(crate) use draw::Draw;
+pub(crate) use draw::{Draw, Place};
 pub(crate) use fate::{Fate, Identity, fate};
 pub(crate) use graph::{Above, ChildWork, Graph, Kind};
 pub(crate) use isolate::{Suspect, Suspects};
@@ -23,3 +24,4 @@ pub(crate) use portal::{Fetching, Piece, Unread};
 pub(crate) use read::{Parameters, Read};
 pub(crate) use run::{Broken, ChunkAnswer, Mode, Reading, StoredRow, Work, run_chunk};
 pub(crate) use transport::Carrier;
+pub(crate) use way::{OtherWay, Way};

@@ -5,12 +5,12 @@ use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
 
 use super::client::Session;
-use super::draw::Draw;
 use super::fate::Identity;
 use super::graph::{ChildWork, Graph, send_below};
 use super::isolate::{Suspects, isolate};
 use super::read::{Parameters, Read};
 use super::transport::Carrier;
+use super::way::{OtherWay, Way};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Reject;
 use crate::report::{Counts, Outcome};
@@ -23,10 +23,10 @@ use crate::wire::EncodedRows;
 /// What is done with each chunk of a call. Owned and not generic: chunks run in tasks of their own.
 #[derive(Debug)]
 pub(crate) struct Work {
-    /// The statement.
-    pub(crate) sql: String,
-    /// How the rows travel.
-    pub(crate) carrier: Carrier,
+    /// The way of its rows.
+    pub(crate) way: Way,
+    /// The way of few rows.
+    pub(crate) other: Option<OtherWay>,
     /// What the statement answers.
     pub(crate) form: Form,
     /// How the counting form's answer is read.
@@ -39,8 +39,6 @@ pub(crate) struct Work {
     pub(crate) writes: bool,
     /// The constraints that rows may break; asked only where bad rows are turned away.
     pub(crate) suspects: Suspects,
-    /// How keys are drawn that the rows do not give, where they have to be known beforehand.
-    pub(crate) draw: Option<Draw>,
     /// What is done with the rows below, by their kind.
     pub(crate) below: Vec<ChildWork>,
 }
@@ -111,6 +109,8 @@ impl ChunkAnswer {
 pub(crate) struct StoredRow {
     block: Arc<EncodedRows>,
     row: usize,
+    /// The bytes in front of its fields.
+    head: usize,
 }
 
 /// The bytes of the ordinal and of the letter in front of an answered row's own fields.
@@ -119,7 +119,7 @@ const ANSWER_HEAD: usize = 4 + 8 + 4 + 1;
 impl StoredRow {
     /// The fields of the stored row.
     pub(crate) fn fields(&self) -> &[u8] {
-        self.block.fields(self.row).get(ANSWER_HEAD..).unwrap_or_default()
+        self.block.fields(self.row).get(self.head..).unwrap_or_default()
     }
 }
 
@@ -164,8 +164,9 @@ pub(crate) async fn run_chunk(
     mode: Mode<'_>,
 ) -> Result<ChunkAnswer, Box<Broken>> {
     let broken = |error, stage, identity, answer| Err(Box::new(Broken { error, stage, identity, answer }));
-    if !work.writes && matches!(mode, Mode::Whole) && work.carrier.is_parameters() {
-        let read = within(deadline, read_all(&session, work, rows, opening)).await;
+    let way = work.way(rows.len());
+    if !work.writes && matches!(mode, Mode::Whole) && way.carrier.is_parameters() {
+        let read = within(deadline, read_all(&session, work, way, rows, opening)).await;
         return match read {
             Ok(answer) => {
                 session.end_read().await;
@@ -224,14 +225,20 @@ async fn roll_back(session: Session<'_>, deadline: Option<Instant>) {
 }
 
 /// Reads what belongs to a chunk's rows, all statements in one flush.
-async fn read_all(session: &Session<'_>, work: &Work, rows: &EncodedRows, opening: &Opening) -> Result<ChunkAnswer> {
-    let parts: Vec<EncodedRows> = work.carrier.statements(rows).into_iter().map(|part| rows.slice(part)).collect();
+async fn read_all(
+    session: &Session<'_>,
+    work: &Work,
+    way: &Way,
+    rows: &EncodedRows,
+    opening: &Opening,
+) -> Result<ChunkAnswer> {
+    let parts: Vec<EncodedRows> = way.carrier.statements(rows).into_iter().map(|part| rows.slice(part)).collect();
     let read = |part| {
-        let parameters = Parameters::Encoded(work.carrier.parameters(part)?);
-        Ok(Read { sql: work.sql.clone(), parameters })
+        let parameters = Parameters::Encoded(way.carrier.parameters(part)?);
+        Ok(Read { sql: way.sql.clone(), parameters })
     };
     let lock =
-        work.carrier.lock().map(|lock| Read { sql: lock.to_owned(), parameters: Parameters::Encoded(Vec::new()) });
+        way.carrier.lock().map(|lock| Read { sql: lock.to_owned(), parameters: Parameters::Encoded(Vec::new()) });
     let first = usize::from(lock.is_some());
     let reads = lock.into_iter().map(Ok).chain(parts.iter().map(read)).collect::<Result<Vec<_>>>()?;
     let mut whole = ChunkAnswer::default();
@@ -258,16 +265,39 @@ pub(super) async fn send_rows(
     below: &[ChildWork],
     rows: &EncodedRows,
 ) -> Result<ChunkAnswer> {
+    let way = work.way(rows.len());
+    let sent = send_by(way, session, work, below, rows).await?;
+    match (sent, &work.other) {
+        (Some(answer), _) => Ok(answer),
+        (None, Some(other)) => {
+            let sent = send_by(&other.way, session, work, below, rows).await?;
+            sent.ok_or_else(|| unaccounted("the table changes with every statement"))
+        }
+        (None, None) => Err(unaccounted("the table is not as it was, and there is no other way to it")),
+    }
+}
+
+/// The same by one way; `None`, and nothing is sent, where it turns out not to lead there.
+async fn send_by(
+    way: &Way,
+    session: &Session<'_>,
+    work: &Work,
+    below: &[ChildWork],
+    rows: &EncodedRows,
+) -> Result<Option<ChunkAnswer>> {
     let mut whole = ChunkAnswer::default();
     let mut stale = Vec::new();
-    for statement in work.carrier.statements(rows) {
+    for statement in way.carrier.statements(rows) {
         let start = statement.start;
         let part = rows.slice(statement);
-        let part = match &work.draw {
-            Some(draw) => draw.fill(session, &part).await?,
+        let part = match &way.draw {
+            Some(draw) => match draw.fill(session, &part).await? {
+                Some(filled) => filled,
+                None => return Ok(None),
+            },
             None => part,
         };
-        let (answer, tag) = work.carrier.send(session, &work.sql, &part).await?;
+        let (answer, tag) = way.carrier.send(session, &way.sql, &part).await?;
         if work.form == Form::Count {
             let counts = read_counts(work.reading, part.len(), &answer, tag)?;
             if !below.is_empty() && counts.of(Outcome::Inserted) != counts.total() {
@@ -277,9 +307,9 @@ pub(super) async fn send_rows(
             whole.send_below(session, below, &part, 0, start).await?;
             continue;
         }
-        let answered = match work.carrier {
-            Carrier::CopyInto => copied(part.len(), tag)?,
-            _ => settle(session, work, &part, read_outcomes(work, part.len(), answer)?).await?,
+        let answered = match way.carrier {
+            Carrier::CopyInto => copied(&part, tag, work.form)?,
+            _ => settle(way, session, work, &part, read_outcomes(work, part.len(), answer)?).await?,
         };
         let first = whole.rows.len();
         stale.extend(whole.take(answered));
@@ -289,12 +319,13 @@ pub(super) async fn send_rows(
         return Err(Error::stale().of_rows(ranges(&stale)));
     }
     whole.rejects = stale.into_iter().map(|row| Reject::new(row, &Error::stale())).collect();
-    Ok(whole)
+    Ok(Some(whole))
 }
 
 /// Sends the statement again for the rows of which it could not see what became: it sees that now, and what it met
 /// there it has locked.
 async fn settle(
+    way: &Way,
     session: &Session<'_>,
     work: &Work,
     rows: &EncodedRows,
@@ -302,7 +333,7 @@ async fn settle(
 ) -> Result<Vec<Answered>> {
     let unseen: Vec<usize> = (0..answered.len()).filter(|&row| answered[row].0 == Told::Unseen).collect();
     if !unseen.is_empty() {
-        let (answer, _) = work.carrier.send(session, &work.sql, &rows.subset(&unseen)).await?;
+        let (answer, _) = way.carrier.send(session, &way.sql, &rows.subset(&unseen)).await?;
         for (row, again) in unseen.iter().zip(read_outcomes(work, unseen.len(), answer)?) {
             answered[*row] = again;
         }
@@ -349,12 +380,14 @@ fn read_counts(reading: Reading, rows: usize, answer: &EncodedRows, tag: u64) ->
     Ok(counts)
 }
 
-/// COPY tells a number only: where that is all of them, each row is in.
-fn copied(rows: usize, tag: u64) -> Result<Vec<Answered>> {
-    if usize::try_from(tag) == Ok(rows) {
-        return Ok(vec![(Told::Is(Outcome::Inserted), None); rows]);
+/// COPY tells a number only: where that is all of them, each row is in, as it was sent.
+fn copied(rows: &EncodedRows, tag: u64, form: Form) -> Result<Vec<Answered>> {
+    if usize::try_from(tag) != Ok(rows.len()) {
+        return Err(unaccounted(&format!("COPY took {tag} of {} rows, and does not tell which", rows.len())));
     }
-    Err(unaccounted(&format!("COPY took {tag} of {rows} rows, and does not tell which")))
+    let block = Arc::new(rows.clone());
+    let stored = |row| (form == Form::Rows).then(|| StoredRow { block: Arc::clone(&block), row, head: 0 });
+    Ok((0..rows.len()).map(|row| (Told::Is(Outcome::Inserted), stored(row))).collect())
 }
 
 /// Reads the accounting form's answer: one row for each row of input, in whatever order.
@@ -381,7 +414,7 @@ fn read_outcomes(work: &Work, rows: usize, answer: EncodedRows) -> Result<Vec<An
             _ => Outcome::from_letter(letter).map(|outcome| (Told::Is(outcome), outcome.has_row())),
         };
         let (outcome, has_row) = outcome.ok_or_else(|| unaccounted("the answer has an unknown outcome"))?;
-        let stored = (has_row && work.form == Form::Rows).then(|| StoredRow { block: Arc::clone(&block), row });
+        let stored = (has_row && work.form == Form::Rows).then(|| StoredRow { block: Arc::clone(&block), row, head: ANSWER_HEAD });
         *slot = Some((outcome, stored));
     }
     let unanswered = work.unanswered.map(|outcome| (Told::Is(outcome), None));

@@ -10,6 +10,7 @@
 //! columns of the stored row when they are wanted.
 
 mod delete;
+mod draw;
 mod duplicates;
 mod filter;
 mod get;
@@ -26,6 +27,7 @@ mod update;
 mod upsert;
 
 pub(crate) use delete::delete;
+pub(crate) use draw::{Foretold, draw, foretell};
 pub(crate) use duplicates::duplicates;
 pub(crate) use filter::{Argument, ArgumentType, Arguments};
 pub(crate) use get::get;
