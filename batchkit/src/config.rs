@@ -32,10 +32,13 @@ pub enum ExecutionStrategy {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Transport {
-    /// The planner chooses; `explain()` tells what it chose, and why.
+    /// The planner chooses; `explain()` tells what it chose, and why. An insert goes by COPY into the table wherever
+    /// that can be, but for a few rows; also where the rows come back, if nothing changes a value on its way in: what
+    /// the server would set is drawn first, and the table is watched so that this holds.
     #[default]
     Auto,
-    /// Binary COPY: into the target table where nothing has to come back, else into a temporary table.
+    /// Binary COPY: into the target table where nothing has to come back that is not known beforehand, else into a
+    /// temporary table.
     Copy,
     /// One parameter: an array of the table's row type.
     UnnestRows,

@@ -89,6 +89,33 @@ impl Default for DatabaseSettings {
     }
 }
 
+/// What the plans of a transaction's statements are made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plans {
+    /// For the rows that each has: a statement that is prepared would turn to a plan made for ten of them at its
+    /// sixth execution, and be slow with many.
+    OfTheirRows,
+    /// For ten rows, once: with few rows making a plan costs as much as the work, and the server would rather read a
+    /// table of some thousand rows than look some hundred of them up.
+    OfFew,
+}
+
+impl Plans {
+    /// The plans of a statement with so many rows.
+    pub(crate) fn of(rows: usize) -> Self {
+        /// Looking so many rows up costs a few milliseconds at the most.
+        const FEW: usize = 500;
+        if rows <= FEW { Plans::OfFew } else { Plans::OfTheirRows }
+    }
+
+    fn setting(self) -> (&'static str, &'static str) {
+        match self {
+            Plans::OfTheirRows => ("plan_cache_mode", "force_custom_plan"),
+            Plans::OfFew => ("plan_cache_mode", "force_generic_plan"),
+        }
+    }
+}
+
 /// How a transaction is opened: a constant text, and settings as parameters.
 #[derive(Debug)]
 pub(crate) struct Opening {
@@ -105,6 +132,12 @@ impl Opening {
     pub(crate) const fn plain() -> Self {
         Opening { begin: "BEGIN", names: Vec::new(), values: Vec::new() }
     }
+
+    /// The names of the settings and their values.
+    pub(crate) fn settings(&self, plans: Plans) -> (Vec<&str>, Vec<&str>) {
+        let settings = self.names.iter().copied().zip(self.values.iter().map(String::as_str));
+        settings.chain(std::iter::once(plans.setting())).unzip()
+    }
 }
 
 impl DatabaseSettings {
@@ -118,12 +151,9 @@ impl DatabaseSettings {
             SynchronousCommit::Local => "local",
             SynchronousCommit::Off => "off",
         };
-        // A cached statement would turn to a plan made for ten elements at its sixth execution.
-        let always = ("plan_cache_mode", Some("force_custom_plan".to_owned()));
         // The driver logs notices, in which a trigger may quote rows.
         let silent = ("client_min_messages", Some("error".to_owned()));
         let settings = [
-            always,
             silent,
             ("statement_timeout", milliseconds(self.statement_timeout)),
             ("lock_timeout", milliseconds(self.lock_timeout)),

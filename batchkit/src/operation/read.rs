@@ -17,6 +17,7 @@ use crate::model::Model;
 use crate::observe::ErrorObserver;
 use crate::retry::{Policy, Retries};
 use crate::session::{Parameters, Question, Read, Session, Values, Within};
+use crate::settings::Plans;
 use crate::sql::{Arguments, TableSql};
 use crate::wire::{ColumnType, EncodedRows};
 
@@ -130,7 +131,7 @@ async fn query_once(
     let session = Session::open(&engine.pool, within).await?;
     let question = Question { sql: &prepared.sql, types: &prepared.types, encode: &encode };
     let read = Read { sql: prepared.sql.clone(), parameters: Parameters::Asked(&question) };
-    let answers = session.read(&policy.opening, &[read]).await;
+    let answers = session.read(&policy.opening, Plans::OfTheirRows, &[read]).await;
     session.end_read().await;
     let rows = answers?.pop().ok_or_else(|| Error::new(ErrorKind::Accounting, "the answer is missing"))?;
     Ok((rows, prepared.columns))

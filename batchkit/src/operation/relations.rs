@@ -23,6 +23,7 @@ use crate::observe::ErrorObserver;
 use crate::relation::{Answers, Question, Relate, Tree, load};
 use crate::retry::{Policy, Retries};
 use crate::session::{Parameters, Read, Session, Within};
+use crate::settings::Plans;
 use crate::sql::{self, TableSql};
 use crate::wire::{ColumnType, EncodedRows};
 
@@ -218,7 +219,7 @@ impl Server<'_, '_> {
 
     async fn ask(&mut self, reads: &[Read<'_>]) -> Result<Vec<EncodedRows>> {
         let session = Session::open(&self.engine.pool, self.within.as_mut().map(Within::lend)).await?;
-        let answers = session.read(&self.policy.opening, reads).await;
+        let answers = session.read(&self.policy.opening, Plans::OfTheirRows, reads).await;
         session.end_read().await;
         answers
     }

@@ -41,6 +41,9 @@ pub(crate) fn equal_bytes(column: &TableColumn) -> bool {
 /// Finds the rows whose key `fields` (positions in the encoded rows) have the same bytes as another's. A
 /// key with a NULL equals none, unless `nulls_equal`.
 pub(crate) fn same_bytes(rows: &EncodedRows, fields: &[usize], nulls_equal: bool) -> Pairs {
+    if are_ascending(rows, fields) {
+        return Pairs::new();
+    }
     // All keys lie in one buffer, so that the map needs no allocation per row.
     let mut keys: Vec<u8> = Vec::new();
     let mut ends = Vec::with_capacity(rows.len());
@@ -83,6 +86,17 @@ pub(crate) fn same_bytes(rows: &EncodedRows, fields: &[usize], nulls_equal: bool
     pairs
 }
 
+/// Whether the bytes of each key are greater than those of the one before, as those of rows are that were read in the
+/// order of a key: then no two are equal, and none has to be remembered.
+fn are_ascending(rows: &EncodedRows, fields: &[usize]) -> bool {
+    let &[field] = fields else { return false };
+    let mut last: Option<&[u8]> = None;
+    (0..rows.len()).all(|row| {
+        let Some(key) = rows.row(row).nth(field).flatten() else { return false };
+        last.replace(key).is_none_or(|last| last < key)
+    })
+}
+
 /// Which rows are not to be sent, by the policy; `positions` are the rows' in the input.
 pub(crate) fn resolve(policy: DuplicatePolicy, positions: &[usize], mut pairs: Pairs) -> Result<Vec<bool>> {
     let mut dropped = vec![false; positions.len()];
@@ -117,6 +131,21 @@ mod tests {
 
     /// Three keys: 1 at rows 0, 2 and 3, then 5 at rows 1 and 4.
     const PAIRS: [(usize, usize); 5] = [(0, 0), (2, 0), (3, 0), (1, 1), (4, 1)];
+
+    #[test]
+    fn equal_keys_are_found_in_whatever_order_rows_come() {
+        let pairs = |keys: &[Option<&str>], nulls_equal| {
+            let mut rows = crate::wire::RowsBuilder::default();
+            keys.iter().for_each(|key| rows.push_raw([Some(&b"x"[..]), key.map(str::as_bytes)].into_iter()));
+            same_bytes(&rows.finish(), &[1], nulls_equal)
+        };
+        assert_eq!(pairs(&[Some(""), Some("a"), Some("ab"), Some("b")], false), []);
+        assert_eq!(pairs(&[Some("a"), Some("b"), Some("b")], false), [(1, 1), (2, 1)]);
+        assert_eq!(pairs(&[Some("b"), Some("c"), Some("a"), Some("b")], false), [(0, 0), (3, 0)]);
+        assert_eq!(pairs(&[Some("a"), None, Some("b"), None], false), []);
+        assert_eq!(pairs(&[Some("a"), None, Some("b"), None], true), [(1, 1), (3, 1)]);
+        assert_eq!(pairs(&[], true), []);
+    }
 
     #[test]
     fn the_policy_decides_which_row_stays() {

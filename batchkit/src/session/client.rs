@@ -15,7 +15,7 @@ use super::fate::{Identity, settle};
 use super::mark::Mark;
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::Stage;
-use crate::settings::Opening;
+use crate::settings::{Opening, Plans};
 use crate::wire::{EncodedRows, RowsBuilder};
 
 /// A transaction of the caller's. One call at a time: hence `&mut`.
@@ -125,7 +125,7 @@ impl Pooled {
         let (settling, _) = self.settling(writes).await?;
         // Polled together, the two leave in one flush.
         let begin = async { Ok(self.client()?.batch_execute(opening.begin).await?) };
-        let (begun, settled) = tokio::join!(begin, self.settle(&settling, opening, writes));
+        let (begun, settled) = tokio::join!(begin, self.settle(&settling, opening, writes, Plans::OfTheirRows));
         begun.and(settled)
     }
 
@@ -135,16 +135,18 @@ impl Pooled {
         settling: &Statement,
         opening: &Opening,
         writes: bool,
+        plans: Plans,
     ) -> Result<Option<Identity>> {
         let key = self.mark.begin();
-        let settings: [&(dyn ToSql + Sync); 3] = [&opening.names, &opening.values, &key];
+        let (names, values) = opening.settings(plans);
+        let settings: [&(dyn ToSql + Sync); 3] = [&names, &values, &key];
         let answer = encoded(&self.client()?.query(settling, &settings).await?)?;
         self.mark.set();
         if !writes {
             return Ok(None);
         }
         let unknown = || Error::new(ErrorKind::Connection, "the server did not tell the transaction's id");
-        Identity::read(&answer).ok_or_else(unknown).map(Some)
+        Identity::read(&answer, key).ok_or_else(unknown).map(Some)
     }
 
     /// Ends the transaction; nothing was written.
@@ -186,6 +188,7 @@ impl<'a> Session<'a> {
         &self,
         opening: &Opening,
         writes: bool,
+        plans: Plans,
         identity: &OnceLock<Identity>,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T, (Stage, Error)> {
@@ -201,7 +204,7 @@ impl<'a> Session<'a> {
         pooled.vouch(false);
         let (settling, is_warm) = pooled.settling(writes).await.map_err(at_begin)?;
         let begin = async { Ok(pooled.client()?.batch_execute(opening.begin).await?) };
-        let settle = async { pooled.settle(&settling, opening, writes).await.map(tell) };
+        let settle = async { pooled.settle(&settling, opening, writes, plans).await.map(tell) };
         if !is_warm {
             let (begun, settled) = tokio::join!(begin, settle);
             // Its next transaction would be taken for one that is not the first.
@@ -409,9 +412,16 @@ pub(super) async fn read(stream: RowStream) -> Result<(EncodedRows, u64)> {
 }
 
 pub(super) fn push(rows: &mut RowsBuilder, row: &Row) -> Result<()> {
-    let fields = (0..row.len()).map(|column| row.try_get::<_, Raw<'_>>(column).map(|raw| raw.0));
-    rows.push_raw(fields.collect::<Result<Vec<_>, _>>()?.into_iter());
-    Ok(())
+    let mut refused = None;
+    let field = |column| match row.try_get::<_, Raw<'_>>(column) {
+        Ok(raw) => raw.0,
+        Err(error) => {
+            refused = Some(error);
+            None
+        }
+    };
+    rows.push_raw((0..row.len()).map(field));
+    refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// The same rows in one buffer.

@@ -7,23 +7,18 @@
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
+use tokio_postgres::error::SqlState;
 
 use super::client::Session;
+use super::mark::terminate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire::EncodedRows;
-
-/// A process of the server's that works for us. Process ids are given out again: its start tells it from others.
-#[derive(Debug, Clone)]
-struct Backend {
-    pid: i32,
-    start: String,
-}
 
 /// How a transaction can be found again.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
-    /// Unknown where the current role may not see whose it is: that of a pool that has changed its role.
-    backend: Option<Backend>,
+    /// Its mark, which is held as long as it lives.
+    mark: i64,
     xid: String,
     crashes: String,
 }
@@ -53,25 +48,13 @@ pub(super) fn settle(writes: bool) -> String {
     if !writes {
         return SETTLE.to_owned();
     }
-    format!(
-        "{SETTLE}, pg_backend_pid(), \
-         (SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), \
-         pg_current_xact_id()::text, {CRASHES}"
-    )
-}
-
-impl Backend {
-    /// Reads the answer of [`settle`].
-    fn read(answer: &EncodedRows) -> Option<Self> {
-        let pid = field(answer, 2)?.try_into().ok().map(i32::from_be_bytes)?;
-        Some(Backend { pid, start: text(answer, 3)? })
-    }
+    format!("{SETTLE}, pg_current_xact_id()::text, {CRASHES}")
 }
 
 impl Identity {
     /// Reads the answer of [`settle`].
-    pub(super) fn read(answer: &EncodedRows) -> Option<Self> {
-        Some(Identity { backend: Backend::read(answer), xid: text(answer, 4)?, crashes: text(answer, 5)? })
+    pub(super) fn read(answer: &EncodedRows, mark: i64) -> Option<Self> {
+        Some(Identity { mark, xid: text(answer, 2)?, crashes: text(answer, 3)? })
     }
 }
 
@@ -83,11 +66,13 @@ fn text(answer: &EncodedRows, at: usize) -> Option<String> {
     String::from_utf8(field(answer, at)?.to_vec()).ok()
 }
 
-/// Ends the backend and tells what became of its transaction.
+/// Ends the transaction and tells what became of it.
 pub(crate) async fn fate(pool: &Pool, identity: &Identity) -> Result<Fate> {
     let session = Session::open(pool, None).await?;
-    if let Some(backend) = &identity.backend {
-        end(&session, backend).await?;
+    match end(&session, identity.mark).await {
+        // A pool that has changed its role may not end its own backends; they may end by themselves.
+        Err(error) if error.sqlstate() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {}
+        ended => ended?,
     }
     let sql = format!(
         "SELECT CASE WHEN pg_is_in_recovery() OR {CRASHES} <> $1 THEN 'undecided' \
@@ -95,32 +80,22 @@ pub(crate) async fn fate(pool: &Pool, identity: &Identity) -> Result<Fate> {
     );
     let (answer, _) = session.run(&sql, &[&identity.crashes, &identity.xid]).await?;
     Ok(match field(&answer, 0) {
-        // Nobody could end it; it may end by itself.
-        Some(b"in progress") if identity.backend.is_none() => {
+        Some(b"in progress") => {
             return Err(Error::new(ErrorKind::Connection, "the transaction is still in progress"));
         }
         Some(b"committed") => Fate::Committed,
         Some(b"aborted") => Fate::RolledBack,
-        // In progress without a backend: a prepared transaction of somebody's, not ours.
         _ => Fate::Undecided,
     })
 }
 
-/// Ends the backend, and waits until it is gone: its locks are free then, and nothing it had read can still
-/// take effect.
-async fn end(session: &Session<'_>, backend: &Backend) -> Result<()> {
+/// Ends the transaction's backend, and waits until the transaction is gone: its locks are free then, and nothing that
+/// the backend had read can still take effect.
+async fn end(session: &Session<'_>, mark: i64) -> Result<()> {
     let mut pause = Duration::from_millis(1);
-    while terminate(session, backend).await? {
+    while terminate(session, mark).await? {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(200));
     }
     Ok(())
-}
-
-/// Tells a backend to end; whether it was still there.
-async fn terminate(session: &Session<'_>, backend: &Backend) -> Result<bool> {
-    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-               WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2";
-    let (living, _) = session.run(sql, &[&backend.pid, &backend.start]).await?;
-    Ok(!living.is_empty())
 }

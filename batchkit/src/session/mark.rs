@@ -77,7 +77,7 @@ async fn end(pool: Pool, key: i64, is_set: bool) {
 }
 
 /// Tells the backend with this mark to end; whether there was one.
-async fn terminate(session: &Session<'_>, key: i64) -> Result<bool> {
+pub(super) async fn terminate(session: &Session<'_>, key: i64) -> Result<bool> {
     // A key of 64 bits is shown as two halves.
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
                AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \

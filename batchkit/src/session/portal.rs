@@ -18,7 +18,7 @@ use super::client::{Pooled, Question, Values, push};
 use super::fate::settle;
 use crate::error::Result;
 use crate::retry::within;
-use crate::settings::{DatabaseSettings, IsolationLevel};
+use crate::settings::{DatabaseSettings, IsolationLevel, Plans};
 use crate::wire::{EncodedRows, RowsBuilder};
 
 /// A piece is handed over early when it has so many bytes: wide rows do not make it large.
@@ -89,6 +89,7 @@ impl Unread {
         let values: Vec<&(dyn ToSql + Sync)> = self.values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         // Whoever reads may take his time; the transaction waits for him.
         let settings = DatabaseSettings { idle_in_transaction_timeout: None, ..fetching.database.clone() }.opening();
+        let (names, set) = settings.settings(Plans::OfTheirRows);
         let (client, mark) = self.pooled.parts()?;
         let key = mark.begin();
         let settling = client.prepare_cached(&settle(false)).await?;
@@ -100,7 +101,7 @@ impl Unread {
                 builder = builder.isolation_level(level);
             }
             let transaction = builder.start().await?;
-            transaction.query(&settling, &[&settings.names, &settings.values, &key]).await?;
+            transaction.query(&settling, &[&names, &set, &key]).await?;
             mark.set();
             let portal = transaction.bind(&self.statement, &values).await?;
             Ok((transaction, portal))

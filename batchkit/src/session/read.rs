@@ -13,7 +13,7 @@ use tokio_postgres::Statement;
 
 use super::client::{Encoded, Question, Session, Values, read};
 use crate::error::Result;
-use crate::settings::Opening;
+use crate::settings::{Opening, Plans};
 use crate::wire::EncodedRows;
 
 /// One statement, and its parameters.
@@ -53,7 +53,7 @@ impl Parameters<'_> {
 
 impl Session<'_> {
     /// Runs these reads in a transaction of their own, or under the caller's savepoint; their rows, in order.
-    pub(crate) async fn read(&self, opening: &Opening, reads: &[Read<'_>]) -> Result<Vec<EncodedRows>> {
+    pub(crate) async fn read(&self, opening: &Opening, plans: Plans, reads: &[Read<'_>]) -> Result<Vec<EncodedRows>> {
         // Dropped half-way, a statement goes on at the server: its connection is not for the next borrower.
         self.vouch(false);
         let settling = match self {
@@ -69,7 +69,7 @@ impl Session<'_> {
         // They are polled in this order, and so they leave.
         let (begun, settled, answers, ended) = join4(
             self.simple(opening.begin),
-            self.settle(settling.as_ref(), opening),
+            self.settle(settling.as_ref(), opening, plans),
             self.all_rows(reads, tell),
             commit,
         )
@@ -121,9 +121,9 @@ impl Session<'_> {
     }
 
     /// Makes the transaction's settings, and sets its mark.
-    async fn settle(&self, settling: Option<&Statement>, opening: &Opening) -> Result<()> {
+    async fn settle(&self, settling: Option<&Statement>, opening: &Opening, plans: Plans) -> Result<()> {
         match (self, settling) {
-            (Session::Pooled(pooled), Some(settling)) => pooled.settle(settling, opening, false).await.map(drop),
+            (Session::Pooled(pooled), Some(settling)) => pooled.settle(settling, opening, false, plans).await.map(drop),
             _ => Ok(()),
         }
     }

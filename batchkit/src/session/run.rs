@@ -166,7 +166,7 @@ pub(crate) async fn run_chunk(
     let broken = |error, stage, identity, answer| Err(Box::new(Broken { error, stage, identity, answer }));
     let way = work.way(rows.len());
     if !work.writes && matches!(mode, Mode::Whole) && way.carrier.is_parameters() {
-        let read = within(deadline, read_all(&session, work, way, rows, opening)).await;
+        let read = within(deadline, Box::pin(read_all(&session, work, way, rows, opening))).await;
         return match read {
             Ok(answer) => {
                 session.end_read().await;
@@ -175,16 +175,17 @@ pub(crate) async fn run_chunk(
             Err(error) => broken(error, Stage::Work, None, None),
         };
     }
-    let work_in_it = async {
+    // On the heap: the futures around it would each have room for it.
+    let work_in_it = Box::pin(async {
         match mode {
             Mode::Whole => send_all(&session, work, rows).await,
             Mode::Isolate(first) => isolate(&session, work, rows, first).await,
             Mode::Blame(first) => isolate(&session, work, rows, Some(first)).await,
         }
-    };
+    });
     let identity = OnceLock::new();
     let sent = async {
-        let sent = session.begin_with(opening, work.writes, &identity, work_in_it).await;
+        let sent = session.begin_with(opening, work.writes, way.carrier.plans(rows.len()), &identity, work_in_it).await;
         Ok(sent)
     };
     // The deadline's error has no stage of its own.
@@ -242,7 +243,9 @@ async fn read_all(
     let first = usize::from(lock.is_some());
     let reads = lock.into_iter().map(Ok).chain(parts.iter().map(read)).collect::<Result<Vec<_>>>()?;
     let mut whole = ChunkAnswer::default();
-    for (part, answer) in parts.iter().zip(session.read(opening, &reads).await?.into_iter().skip(first)) {
+    for (part, answer) in
+        parts.iter().zip(session.read(opening, way.carrier.plans(rows.len()), &reads).await?.into_iter().skip(first))
+    {
         if work.form == Form::Count {
             whole.counts.merge(&read_counts(work.reading, part.len(), &answer, 0)?);
         } else {
@@ -266,11 +269,11 @@ pub(super) async fn send_rows(
     rows: &EncodedRows,
 ) -> Result<ChunkAnswer> {
     let way = work.way(rows.len());
-    let sent = send_by(way, session, work, below, rows).await?;
+    let sent = Box::pin(send_by(way, session, work, below, rows)).await?;
     match (sent, &work.other) {
         (Some(answer), _) => Ok(answer),
         (None, Some(other)) => {
-            let sent = send_by(&other.way, session, work, below, rows).await?;
+            let sent = Box::pin(send_by(&other.way, session, work, below, rows)).await?;
             sent.ok_or_else(|| unaccounted("the table changes with every statement"))
         }
         (None, None) => Err(unaccounted("the table is not as it was, and there is no other way to it")),
@@ -414,7 +417,11 @@ fn read_outcomes(work: &Work, rows: usize, answer: EncodedRows) -> Result<Vec<An
             _ => Outcome::from_letter(letter).map(|outcome| (Told::Is(outcome), outcome.has_row())),
         };
         let (outcome, has_row) = outcome.ok_or_else(|| unaccounted("the answer has an unknown outcome"))?;
-        let stored = (has_row && work.form == Form::Rows).then(|| StoredRow { block: Arc::clone(&block), row, head: ANSWER_HEAD });
+        let stored = (has_row && work.form == Form::Rows).then(|| StoredRow {
+            block: Arc::clone(&block),
+            row,
+            head: ANSWER_HEAD,
+        });
         *slot = Some((outcome, stored));
     }
     let unanswered = work.unanswered.map(|outcome| (Told::Is(outcome), None));

@@ -6,6 +6,7 @@ use postgres_types::{Oid, ToSql};
 
 use super::client::{Encoded, Session};
 use crate::error::{Error, ErrorKind, Result};
+use crate::settings::Plans;
 use crate::sql::{Source, stage_copy, stage_drop};
 use crate::wire::{EncodedRows, RowType, column_arrays, row_array, staged_rows};
 
@@ -57,6 +58,14 @@ impl Carrier {
             Carrier::CopyInto | Carrier::Stage { .. } => std::iter::once(0..rows.len()).collect(),
             Carrier::Rows(_) | Carrier::Columns { .. } => rows.cut(STATEMENT_ROWS, STATEMENT_BYTES),
             Carrier::Single(_) => rows.cut(1, usize::MAX),
+        }
+    }
+
+    /// What the plans of its statements are made for.
+    pub(crate) fn plans(&self, rows: usize) -> Plans {
+        match self {
+            Carrier::Single(_) => Plans::OfFew,
+            _ => Plans::of(rows),
         }
     }
 
