@@ -46,14 +46,14 @@ impl Draw {
         if self.places.iter().all(|place| *place == Place::Given) {
             return Ok(Some(rows.clone()));
         }
-        let columns: Vec<Vec<Option<&[u8]>>> =
-            arrays.into_iter().map(|array| elements(array?, rows.len())).collect::<Option<_>>().ok_or_else(unknown)?;
+        let columns = arrays.into_iter().map(|array| Some(elements(array?, rows.len())?.into_iter()));
+        let mut columns: Vec<_> = columns.collect::<Option<_>>().ok_or_else(unknown)?;
         let mut builder = RowsBuilder::default();
         for row in 0..rows.len() {
             let mut given = rows.row(row);
             builder.push_raw(self.places.iter().map(|place| match *place {
                 Place::Given => given.next().flatten(),
-                Place::Drawn(column) => columns[column][row],
+                Place::Drawn(column) => columns[column].next().flatten(),
             }));
         }
         Ok(Some(builder.finish().with_below(rows)))
