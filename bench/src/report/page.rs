@@ -1,0 +1,120 @@
+//! The page: how it is measured, and all tables.
+
+use std::fmt::Write;
+
+use super::{tables, thousands};
+use crate::measure::STEADY;
+use crate::results::Results;
+
+const INTRODUCTION: &str = "\
+# Performance
+
+batchkit beside what its users would write or pick instead, on one PostgreSQL, in one run. This page is written by \
+`bench`, a program of this repository: do not edit it.
+
+## How it is measured
+
+The table has eight columns, a primary key that is an identity, and a second unique key; reviews, for relations, have \
+four columns and an index. The rows are made from their numbers, and are in memory as structs when the clock starts; \
+turning them into arrays, models or bytes is part of the time. The verbs:
+
+| | |
+|---|---|
+| insert | n rows with ids that are known |
+| update | price and quantity of n rows, by id, each with values of its own |
+| upsert | n rows by id, of which every second exists |
+| delete | n rows by id |
+| get | n rows by id, decoded into structs |
+| insert returning | n rows without an id; each row's new id is known afterwards, in the order of the input |
+| relations | n/10 products by id, each with its ten reviews attached |
+
+The contestants take turns within each repetition (A B C, A B C), after one that is not counted. Before each turn the \
+table is emptied, filled from a copy, vacuumed, analysed and checkpointed. Everyone has connections of its own that stay \
+open, by the Unix socket, and statements that stay prepared where its library can do that. After each turn, outside of \
+the time, the answer and the table are checked: the number of rows, the sums of prices and quantities, each id by its \
+row's unique name, each review by its product. A contestant that has not done its work ends the program.
+
+- **The floor** is the server alone, for the same rows: an insert is `COPY FROM` a file on the server, an update one of \
+the whole table, an upsert and the insert with ids back `INSERT … SELECT` from a table, a delete one of the whole table, \
+a get `COPY TO STDOUT` with the bytes dropped. It is no competitor: it knows less than it is asked.
+- **batchkit** has its default settings, and in a second row the strategy `Parallel` with two workers.
+- **tokio-postgres by hand, COPY** writes by `BinaryCopyInWriter`: inserts into the table, with keys drawn from the \
+sequence where ids are wanted; for the rest into a temporary table that one statement reads.
+- **tokio-postgres by hand, UNNEST** and **sqlx**, as its FAQ recommends, have one statement per verb with an array for \
+each column. With ids back they ask for the unique name too: the order of `RETURNING` is nobody's promise.
+- **diesel-async** and **sea-orm** insert and upsert many rows per statement, in batches below the 65,535 parameters \
+that one can have, and take `= ANY` of an array for keys; **pgorm** has arrays for all of it. They take the ids in the \
+order of `RETURNING`, as their users do.
+- † They have no form for an update of rows with values of their own. Their users send an upsert of whole rows, all of \
+which exist, that sets two columns.
+- **Single statements** are a loop of one prepared statement per row in one transaction, up to 10,000 rows.
+
+Times are medians by the clock on the wall. The client's own work is the processor time, in user and system mode, of \
+all threads of the process. Ratios carry over to other machines, milliseconds do not. The server has `fsync` off, so that \
+no disk is measured.
+";
+
+/// The whole page. `charts` are the names of the files beside it, one for each number of rows.
+pub fn page(results: &Results, charts: &[Option<String>]) -> String {
+    let mut text = String::from(INTRODUCTION);
+    let machine = &results.machine;
+    _ = writeln!(
+        text,
+        "\n| | |\n|---|---|\n| machine | {}, {} cores shared by client and server, {:.0} GiB of memory |\n| server | {} \
+         |\n| date | {} |\n| repetitions | {} |\n| command | `{}` |",
+        machine.processor,
+        machine.cores,
+        machine.memory_gib,
+        machine.server,
+        machine.date,
+        results.repetitions,
+        machine.command
+    );
+    for (position, table) in results.large.iter().enumerate() {
+        _ = writeln!(text, "\n## {} rows\n", thousands(table.rows));
+        if let Some(Some(chart)) = charts.get(position) {
+            _ = writeln!(text, "![Time by that of the server alone]({chart})\n");
+        }
+        _ = writeln!(text, "Time by the floor's, and in milliseconds:\n\n{}", tables::times(table));
+        _ = writeln!(text, "Time by that of the best:\n\n{}", tables::ratios(table));
+        _ = writeln!(
+            text,
+            "The shortest time of all repetitions, by the floor's shortest. Where it tells another story than the \
+             median, the difference is noise.\n\n{}",
+            tables::least(table)
+        );
+        _ = writeln!(text, "The client's work, in µs of processor time per row:\n\n{}", tables::work(table));
+        _ = write!(text, "In short:\n\n{}", tables::summary(table));
+    }
+    if !results.small.is_empty() {
+        _ = writeln!(
+            text,
+            "\n## Few rows\n\nEach call is a transaction of its own, by each library's own means, as it always is with \
+             batchkit. Of {} calls in a row per turn, the median: by that of the best, and in microseconds.",
+            results.calls
+        );
+    }
+    for table in &results.small {
+        let rows = if table.rows == 1 { "row" } else { "rows" };
+        _ = write!(text, "\n### {} {rows}\n\n{}", thousands(table.rows), tables::small(table));
+    }
+    if !results.steady.is_empty() {
+        _ = write!(
+            text,
+            "\n## The twelfth call\n\nThe server plans a prepared statement for its parameters five times, then perhaps \
+             once for all: for an array of ten elements. Long-lived connections see the time of later calls. Medians of \
+             10,000 rows on connections that are fresh at call 1, which has in \
+             it what a library asks and prepares at first use; by hand it is prepared at connecting.\n\n{}",
+            tables::steady(&results.steady, STEADY)
+        );
+    }
+    let guide = results.large.iter().find(|table| table.rows == 10_000).and_then(tables::guide);
+    if let Some(guide) = guide {
+        _ = write!(
+            text,
+            "\n## The guide's table\n\nBulk operations against single statements, at 10,000 rows, beside the figures of \
+             the guide that batchkit was made by.\n\n{guide}"
+        );
+    }
+    text
+}

@@ -1,0 +1,93 @@
+//! What was measured, as plain data: the report is made of nothing else.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::contestants::Name;
+use crate::task::Verb;
+
+/// Everything of one run of this program.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Results {
+    pub machine: Machine,
+    /// How often each contestant had its turn.
+    pub repetitions: usize,
+    /// The calls in a turn with few rows.
+    pub calls: usize,
+    /// One for each number of rows.
+    pub large: Vec<Table>,
+    /// The same, with few rows: medians of single calls.
+    pub small: Vec<Table>,
+    pub steady: Vec<Steady>,
+}
+
+/// Where and when it was measured.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Machine {
+    pub processor: String,
+    pub cores: usize,
+    pub memory_gib: f64,
+    pub server: String,
+    pub date: String,
+    pub command: String,
+}
+
+/// What was measured with one number of rows.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Table {
+    pub rows: usize,
+    pub entries: Vec<Entry>,
+}
+
+/// How long one contestant took for one verb.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Entry {
+    pub verb: Verb,
+    pub name: Name,
+    pub time: Time,
+}
+
+/// Medians, in seconds.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Time {
+    /// By the clock on the wall.
+    pub wall: f64,
+    /// The shortest of them.
+    pub least: f64,
+    /// Of the client's processor, all threads together.
+    pub cpu: f64,
+}
+
+/// The first and the last of the calls on one connection.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Steady {
+    pub verb: Verb,
+    pub name: Name,
+    pub first: Time,
+    pub last: Time,
+}
+
+impl Table {
+    pub fn get(&self, verb: Verb, name: Name) -> Option<Time> {
+        self.entries.iter().find(|entry| entry.verb == verb && entry.name == name).map(|entry| entry.time)
+    }
+
+    /// The verbs that were measured, in their order.
+    pub fn verbs(&self) -> Vec<Verb> {
+        let verbs: BTreeSet<Verb> = self.entries.iter().map(|entry| entry.verb).collect();
+        verbs.into_iter().collect()
+    }
+
+    /// Those that took part, in their order.
+    pub fn names(&self) -> Vec<Name> {
+        let names: BTreeSet<Name> = self.entries.iter().map(|entry| entry.name).collect();
+        names.into_iter().collect()
+    }
+
+    /// The best of those that are chosen.
+    pub fn best(&self, verb: Verb, chosen: impl Fn(Name) -> bool, of: fn(Time) -> f64) -> Option<f64> {
+        let entries = self.entries.iter().filter(|entry| entry.verb == verb && chosen(entry.name));
+        entries.map(|entry| of(entry.time)).min_by(f64::total_cmp)
+    }
+}
