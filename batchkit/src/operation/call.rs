@@ -317,7 +317,8 @@ where
         self.request(None).sql()
     }
 
-    /// Which way this call would take, and why. Asks the server about the table; sends no rows.
+    /// Which way this call would take with so many rows, and why. Asks the server about the table; counts the rows, and
+    /// sends none.
     ///
     /// # Errors
     /// When the options make no sense together or the model does not match the table.

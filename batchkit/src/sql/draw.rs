@@ -53,9 +53,11 @@ pub(crate) fn foretell(model: &Model, table: &Table, table_sql: &TableSql, given
         }
         known.push(is_as_known(found, default));
     }
-    // A snapshot from before the lock would not show what has changed in between.
+    // A snapshot from before the lock would not show what has changed in between; other encodings may have one
+    // character for several of ours.
     let holds = format!(
         "current_setting('transaction_isolation') = 'read committed' \
+         AND getdatabaseencoding() IN ('UTF8', 'SQL_ASCII') \
          AND NOT EXISTS (SELECT FROM pg_trigger AS g WHERE g.tgrelid = {table} AND NOT g.tgisinternal \
          AND g.tgtype & 7 = 7) AND (SELECT relkind FROM pg_class WHERE oid = {table}) = 'r' \
          AND {columns} = (SELECT count(*) FROM pg_attribute AS a \
