@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a program that prints figures")]
 
 mod contestants;
+mod crossover;
 mod data;
 mod machine;
 mod measure;
@@ -39,6 +40,9 @@ struct Arguments {
     /// Leaves the twelve calls on one connection out.
     #[arg(long)]
     no_steady: bool,
+    /// Leaves batchkit's own transports beside each other out.
+    #[arg(long)]
+    no_crossover: bool,
     /// How often each contestant has its turn.
     #[arg(long, default_value_t = 5)]
     repetitions: usize,
@@ -115,10 +119,13 @@ async fn measure(arguments: &Arguments) -> Result<Results, Failure> {
     }
     if !arguments.no_steady {
         let chosen = |verb: &Verb| matches!(verb, Verb::Get | Verb::Update | Verb::Delete);
-        let verbs: Vec<Verb> = verbs.into_iter().filter(chosen).collect();
+        let verbs: Vec<Verb> = verbs.iter().copied().filter(chosen).collect();
         let chosen = |name: &Name| matches!(name, Name::Batchkit | Name::Copy | Name::Unnest | Name::Sqlx);
         let names: Vec<Name> = names.into_iter().filter(chosen).collect();
         results.steady = bench.steady(10_000, &verbs, &names).await?;
+    }
+    if !arguments.no_crossover {
+        results.crossover = bench.crossover(most, &verbs).await?;
     }
     Ok(results)
 }

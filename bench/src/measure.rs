@@ -22,14 +22,14 @@ const STATE: usize = 10_000;
 pub const STEADY: usize = 12;
 
 /// How long something took: by the clock, and of the client's processor.
-type Sample = (Duration, Duration);
+pub(crate) type Sample = (Duration, Duration);
 type Samples<K> = BTreeMap<K, Vec<Sample>>;
 
 /// The server's side of the benchmark.
 pub struct Bench {
-    place: Place,
-    client: Client,
-    repetitions: usize,
+    pub(crate) place: Place,
+    pub(crate) client: Client,
+    pub(crate) repetitions: usize,
 }
 
 impl Bench {
@@ -153,7 +153,7 @@ impl Bench {
     }
 
     /// The same start for each turn: fresh tables, their statistics, and no dirty pages of the turn before.
-    async fn put_in_state(&self, verb: Verb, rows: usize) -> Result<(), Failure> {
+    pub(crate) async fn put_in_state(&self, verb: Verb, rows: usize) -> Result<(), Failure> {
         let present = match verb {
             Verb::Insert | Verb::InsertReturning => "false".to_owned(),
             Verb::Upsert => format!("id <= {rows} AND id % 2 = 0"),
@@ -167,7 +167,7 @@ impl Bench {
     }
 
     /// Whether the contestant answers what it was asked.
-    async fn check_answer(
+    pub(crate) async fn check_answer(
         &self,
         verb: Verb,
         name: Name,
@@ -206,7 +206,7 @@ impl Bench {
     }
 
     /// Whether the table is as it should be, after the first `done` of its `state` rows were worked on.
-    async fn check_table(&self, verb: Verb, name: Name, state: usize, done: usize) -> Result<(), Failure> {
+    pub(crate) async fn check_table(&self, verb: Verb, name: Name, state: usize, done: usize) -> Result<(), Failure> {
         let found = "SELECT count(*), coalesce(sum(qty), 0)::int8, coalesce(sum(price), 0) FROM product";
         let found = self.client.query_one(found, &[]).await?;
         let (state, done) = (i64::try_from(state)?, i64::try_from(done)?);
@@ -232,7 +232,7 @@ impl Bench {
     }
 }
 
-async fn timed(
+pub(crate) async fn timed(
     contestant: &mut dyn Contestant,
     verb: Verb,
     task: &mut Task,
@@ -263,7 +263,7 @@ fn table(rows: usize, samples: &Samples<(Verb, Name)>) -> Table {
 }
 
 /// The median of each of the two by itself.
-fn medians(samples: &[Sample]) -> Time {
+pub(crate) fn medians(samples: &[Sample]) -> Time {
     let sorted = |of: fn(&Sample) -> Duration| {
         let mut times: Vec<f64> = samples.iter().map(|sample| of(sample).as_secs_f64()).collect();
         times.sort_unstable_by(f64::total_cmp);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use batchkit::Transport;
 use serde::{Deserialize, Serialize};
 
 use crate::contestants::Name;
@@ -20,6 +21,8 @@ pub struct Results {
     /// The same, with few rows: medians of single calls.
     pub small: Vec<Table>,
     pub steady: Vec<Steady>,
+    #[serde(default)]
+    pub crossover: Vec<Crossover>,
 }
 
 /// Where and when it was measured.
@@ -90,4 +93,13 @@ impl Table {
         let entries = self.entries.iter().filter(|entry| entry.verb == verb && chosen(entry.name));
         entries.map(|entry| of(entry.time)).min_by(f64::total_cmp)
     }
+}
+
+/// How long batchkit took for one verb by one transport.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Crossover {
+    pub verb: Verb,
+    pub rows: usize,
+    pub transport: Transport,
+    pub time: Time,
 }

@@ -40,26 +40,34 @@ fn stored(table: &TableSql, key: &[usize], alias: &str) -> String {
 pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: Form) -> String {
     let from = source.relation(table, verb.given);
     let conflict = on_conflict(table, verb);
+    let new = new_row(table, verb.given);
+    let insert = format!("INSERT INTO {} SELECT {}", into(table, &columns(&new)), values(&new));
+    let counts = |inserted: &str| format!("count(*) FILTER (WHERE {inserted}), count(*) FILTER (WHERE NOT {inserted})");
+    if form == Form::Count && !table.hides_xmax {
+        // Nothing is joined, so the rows come in the order in which they were sent, and none is kept meanwhile.
+        return format!(
+            "WITH d AS ({insert} FROM {from} ON CONFLICT ({}) {conflict} RETURNING t.xmax = 0 AS i) SELECT {} FROM d",
+            target(table, verb),
+            counts("d.i")
+        );
+    }
     // A row that this statement inserted has no xmax. Where that cannot be asked, whether the row was there
     // before tells the same, unless a rival inserts it in between.
     let (existed, inserted) = match table.hides_xmax {
         true => (
             format!(", EXISTS (SELECT FROM {} AS e WHERE {}) AS e", table.name, stored(table, verb.target, "e")),
-            "NOT s.e".to_owned(),
+            "NOT s.e",
         ),
-        false => (String::new(), "d.i".to_owned()),
+        false => (String::new(), "d.i"),
     };
-    let target = list(verb.target, ", ", |&c| table.columns[c].name.clone());
+    let target = target(table, verb);
     let asked = if table.hides_xmax { "true" } else { "t.xmax = 0" };
     let returned_key = list(verb.target, ", ", |&c| format!("t.{} AS k{c}", table.columns[c].name));
     let returned = returned_columns(table, form, "t");
-    let new = new_row(table, verb.given);
     let done = format!(
         "WITH s AS MATERIALIZED (SELECT s.*{existed} FROM {from}), \
-         d AS (INSERT INTO {} SELECT {} FROM s ORDER BY s.o ON CONFLICT ({target}) {conflict} \
-         RETURNING true AS w, {asked} AS i, {returned_key}{returned})",
-        into(table, &columns(&new)),
-        values(&new),
+         d AS ({insert} FROM s ORDER BY s.o ON CONFLICT ({target}) {conflict} \
+         RETURNING true AS w, {asked} AS i, {returned_key}{returned})"
     );
     let matches = match table.takes_null(verb.target) {
         // In an array NULL equals NULL, and the rows can still be joined by hashing.
@@ -67,10 +75,7 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
         false => list(verb.target, " AND ", |c| format!("d.k{c} = s.c{c}")),
     };
     if form == Form::Count {
-        let joined = if table.hides_xmax { format!(" JOIN s ON {matches}") } else { String::new() };
-        return format!(
-            "{done} SELECT count(*) FILTER (WHERE {inserted}), count(*) FILTER (WHERE NOT {inserted}) FROM d{joined}"
-        );
+        return format!("{done} SELECT {} FROM d JOIN s ON {matches}", counts(inserted));
     }
     let left = left_alone(table, verb, form);
     let joined = match left.looks {
@@ -92,6 +97,11 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
         // A trigger that changes the key leaves a row without an input: it must be seen, not lost.
         if table.triggered { "FULL JOIN" } else { "LEFT JOIN" },
     )
+}
+
+/// The columns of the unique key.
+fn target(table: &TableSql, verb: &Upsert<'_>) -> String {
+    list(verb.target, ", ", |&c| table.columns[c].name.clone())
 }
 
 /// What a row whose key is taken is set to, its version aside. `value` names the caller's value of a column.

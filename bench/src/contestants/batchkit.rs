@@ -37,10 +37,15 @@ impl Batchkit {
             config.execution_strategy = ExecutionStrategy::Parallel;
             config.max_workers = workers;
         }
+        Batchkit::with(place, config)
+    }
+
+    /// With other settings than its defaults; chunks of the size that is tried, if one is.
+    pub fn with(place: &Place, mut config: BatchConfig) -> Result<Self, Failure> {
         if let Some(rows) = place.batch_size {
             config.batch_size = rows.into();
         }
-        let pool = place.database.pool(workers)?;
+        let pool = place.database.pool(config.max_workers)?;
         Ok(Batchkit {
             products: BatchOperations::builder(pool.clone()).config(config.clone()).build()?,
             with_reviews: BatchOperations::builder(pool).config(config).build()?,

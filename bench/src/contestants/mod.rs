@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::Failure;
 use crate::task::{Answer, Task, Verb};
 
+pub use self::batchkit::Batchkit;
 pub use floor::write_file;
 
 /// The most parameters of one statement, by the protocol.

@@ -108,6 +108,17 @@ pub fn page(results: &Results, charts: &[Option<String>]) -> String {
             tables::steady(&results.steady, STEADY)
         );
     }
+    if !results.crossover.is_empty() {
+        text.push_str(
+            "\n## The transports\n\nbatchkit's own ways of sending rows, each forced, and the one that it takes by itself \
+             (`Auto`), in microseconds per row of one chunk. By these tables `Auto` is set.\n",
+        );
+        let mut verbs: Vec<_> = results.crossover.iter().map(|one| one.verb).collect();
+        verbs.dedup();
+        for verb in verbs {
+            _ = write!(text, "\n### {}\n\n{}", verb.name(), tables::crossover(verb, &results.crossover));
+        }
+    }
     let guide = results.large.iter().find(|table| table.rows == 10_000).and_then(tables::guide);
     if let Some(guide) = guide {
         _ = write!(

@@ -2,8 +2,12 @@
 
 use std::fmt::Write;
 
+use batchkit::Transport;
+
+use super::thousands;
 use crate::contestants::Name;
-use crate::results::{Steady, Table, Time};
+use crate::crossover::TRANSPORTS;
+use crate::results::{Crossover, Steady, Table, Time};
 use crate::task::Verb;
 
 /// One row per contestant, one column per verb.
@@ -124,6 +128,31 @@ pub fn guide(table: &Table) -> Option<String> {
         _ = writeln!(text, "| {} | {single} ms | {own} ms | {times:.0}x | {promised}x |", verb.name());
     }
     (text.len() > head.len()).then_some(text)
+}
+
+/// What each transport costs, in microseconds per row, by the number of rows.
+pub fn crossover(verb: Verb, all: &[Crossover]) -> String {
+    let mut text = String::from("| rows |");
+    TRANSPORTS.iter().for_each(|transport| _ = write!(text, " {transport:?} |"));
+    text.push_str("\n|--:|");
+    TRANSPORTS.iter().for_each(|_| text.push_str("--:|"));
+    text.push('\n');
+    let of_verb: Vec<&Crossover> = all.iter().filter(|one| one.verb == verb).collect();
+    for same in of_verb.chunk_by(|one, next| one.rows == next.rows) {
+        let rows = same[0].rows;
+        let divisor = u32::try_from(rows).map_or(f64::NAN, f64::from);
+        let forced = same.iter().filter(|one| one.transport != Transport::Auto);
+        let best = forced.map(|one| one.time.wall).min_by(f64::total_cmp);
+        _ = write!(text, "| {} |", thousands(rows));
+        for transport in TRANSPORTS {
+            let time = same.iter().find(|one| one.transport == transport).map(|one| one.time.wall);
+            let cell = time.map_or(String::new(), |time| format!("{:.2}", time * 1e6 / divisor));
+            let is_best = time.is_some() && time == best;
+            _ = if is_best { write!(text, " **{cell}** |") } else { write!(text, " {cell} |") };
+        }
+        text.push('\n');
+    }
+    text
 }
 
 fn milliseconds(seconds: f64) -> String {
