@@ -86,7 +86,9 @@ pub enum BatchSize {
     /// 5,000 rows.
     #[serde(rename = "xlarge")]
     XLarge,
-    /// As many rows as fill the byte budget of a chunk, 8 MiB, and 20,000 at the most.
+    /// As many rows as fill the byte budget of a chunk, 8 MiB, and 100,000 at the most; fewer after chunks that took
+    /// longer than two seconds. Under [`ExecutionStrategy::Parallel`], where the number of rows is known beforehand,
+    /// all workers have the same number of chunks, of at least 5,000 rows.
     #[default]
     Auto,
     /// This many rows; at least 1. Written down, it is the number.
@@ -104,7 +106,7 @@ impl BatchSize {
             BatchSize::Large => 1_000,
             BatchSize::XLarge => 5_000,
             BatchSize::Rows(rows) => rows,
-            BatchSize::Auto => 20_000,
+            BatchSize::Auto => 100_000,
         }
     }
 }
@@ -252,6 +254,11 @@ impl BatchConfig {
     /// The most rows of one chunk.
     pub(crate) fn chunk_rows(&self) -> usize {
         if self.optimize_for_size { BatchSize::Auto.rows() } else { self.batch_size.rows() }
+    }
+
+    /// Whether nobody has said how many rows a chunk has.
+    pub(crate) fn sizes_by_itself(&self) -> bool {
+        self.optimize_for_size || self.batch_size == BatchSize::Auto
     }
 
     /// What is wrong with the settings, if anything.

@@ -25,7 +25,9 @@ use crate::plan::{self, Choice, Facts, Pairs};
 use crate::reject::{KeyColumn, KeyShape, Reject, RejectSink};
 use crate::report::Outcome;
 use crate::retry::{Policy, Renew, Retries, Shared, Works};
-use crate::session::{Carrier, ChildWork, Draw, OtherWay, Place, Session, Suspect, Suspects, Way, Within, Work};
+use crate::session::{
+    Carrier, ChildWork, Draw, INSERTED_ROWS, JOINED_ROWS, OtherWay, Place, Session, Suspect, Suspects, Way, Within, Work,
+};
 use crate::settings::Opening;
 use crate::source::{ChildLayout, Chunks, Feed, Layout};
 use crate::sql::{self, Foretold, Form, Source, TableSql};
@@ -170,7 +172,8 @@ impl Request<'_> {
         let form = keys.form;
         let rejects = self.config.on_row_error == OnRowError::Reject;
         let verb: Arc<dyn Verb> = Arc::from(self.verb);
-        let style = strategy::style(&self.config, rejects);
+        let style = strategy::style(&self.config, self.feed.known_len(), rejects);
+        let (pace, concurrent) = (Arc::clone(&style.pace), style.concurrent);
         let target = Target { model: self.model, table: &table, columns: &columns, rejects, writes: verb.writes() };
         let layout = target.layout(&*verb, graph.layouts());
         let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key), started);
@@ -185,9 +188,10 @@ impl Request<'_> {
             if let Some(unique) = verb.unique() {
                 asking.keep_one_of_each(&unique, self.config.duplicates, rejects, &mut running).await?;
             }
-            if style.concurrent && verb.writes() && (rejects || verb.ignores_conflicts()) {
+            if concurrent && verb.writes() && (rejects || verb.ignores_conflicts()) {
                 asking.put_later_ones_last(verb.unique().as_ref(), &mut running).await?;
             }
+            running.chunks.divide_by_key();
             let (work, choices) = target.graph_work(&*verb, self.config.transport, below_form, &graph, &keys)?;
             tracing::Span::current().record("batchkit.transport", tracing::field::debug(choices.choice.transport));
             let (pool, fallback) = (self.engine.pool.clone(), strategy::fallback(&self.config));
@@ -199,13 +203,13 @@ impl Request<'_> {
                         Renewal { engine, model, layout, verb, transport, form, rejects, children, below_form };
                     let works = Works::new(work, Box::new(renewal));
                     let shared = Arc::new(Shared { pool, works, policy });
-                    Runner::Pool(InPool { shared, books: Arc::clone(&books), fallback })
+                    Runner::Pool(InPool { shared, books: Arc::clone(&books), fallback, pace })
                 }
                 Some(within) => {
                     let (books, work) = (Arc::clone(&books), Arc::new(work));
                     let Policy { opening, observer, is_divisible, .. } = policy;
                     let caller =
-                        InCaller { pool, within, work, books, opening, observer, fallback, rejects, is_divisible };
+                        InCaller { pool, within, work, books, opening, observer, fallback, pace, rejects, is_divisible };
                     Runner::Caller(caller)
                 }
             };
@@ -248,6 +252,7 @@ impl Request<'_> {
             fills_in: self.verb.inserts() && declared.filled_in(&columns).next().is_some(),
             narrow: is_narrow(&declared, &columns),
             foretold: false,
+            updates: self.verb.updates(),
             form,
         };
         let choice = plan::choose(self.config.transport, &facts)?;
@@ -263,7 +268,8 @@ impl Request<'_> {
         let writes = self.verb.writes();
         let target = Target { model: self.model, table: &table, columns: &columns, rejects, writes };
         let (work, choices) = target.work(&*self.verb, self.config.transport, form, Vec::new())?;
-        let rows = self.feed.count_rest().min(strategy::style(&self.config, rejects).limits.rows);
+        let most = strategy::style(&self.config, self.feed.known_len(), rejects).pace.limits().rows;
+        let rows = self.feed.count_rest().min(most);
         let choice = choices.of(rows);
         Ok(Explanation { transport: choice.transport, reason: choice.reason, sql: work.way(rows).sql.clone() })
     }
@@ -372,10 +378,10 @@ impl Target<'_> {
             fills_in: verb.inserts() && table_sql.filled_in(self.columns).next().is_some(),
             narrow: is_narrow(&table_sql, self.columns),
             foretold: foretold.is_some(),
+            updates: verb.updates(),
             form,
         };
-        let choice = plan::choose(asked, &facts)?;
-        let other = plan::other(asked, &facts, choice);
+        let (choice, other) = plan::by_rows(asked, &facts)?;
         let way = |choice: Choice| {
             if let Some(foretold) = foretold.as_ref().filter(|_| form == Form::Rows && choice.into_target) {
                 return self.foretelling_way(&table_sql, foretold);
@@ -383,7 +389,8 @@ impl Target<'_> {
             let carrier = self.carrier(&table_sql, choice, facts.rows_possible);
             let single = choice.transport == Transport::Single;
             let sql = verb.sql(self.model, &table_sql, carrier.source(), single, form);
-            Way { sql, carrier, draw: None }
+            let statement_rows = if verb.inserts() { INSERTED_ROWS } else { JOINED_ROWS };
+            Way { sql, carrier, statement_rows, draw: None }
         };
         let work = Work {
             way: way(choice),
@@ -410,7 +417,8 @@ impl Target<'_> {
         };
         let places = all.iter().filter_map(place).collect();
         let draw = Some(Draw { sql, lock, places });
-        Way { sql: sql::copy_from(table_sql, &all), carrier: Carrier::CopyInto, draw }
+        let sql = sql::copy_from(table_sql, &all);
+        Way { sql, carrier: Carrier::CopyInto, statement_rows: INSERTED_ROWS, draw }
     }
 
     fn carrier(&self, table_sql: &TableSql, choice: Choice, rows_possible: bool) -> Carrier {

@@ -22,7 +22,7 @@ use crate::model::{Model, ReadRow, RelationOrder, RelationPaths, Relations, Rela
 use crate::observe::ErrorObserver;
 use crate::relation::{Answers, Question, Relate, Tree, load};
 use crate::retry::{Policy, Retries};
-use crate::session::{Parameters, Read, Session, Within};
+use crate::session::{JOINED_ROWS, Parameters, Read, Session, Within};
 use crate::settings::Plans;
 use crate::sql::{self, TableSql};
 use crate::wire::{ColumnType, EncodedRows};
@@ -213,13 +213,13 @@ impl Server<'_, '_> {
             parameters.push(Bytes::copy_from_slice(&first.to_be_bytes()));
             Ok(Read { sql: sql.clone(), parameters: Parameters::Encoded(parameters) })
         };
-        let statements = carrier.statements(&question.keys).into_iter().map(statement);
+        let statements = carrier.statements(&question.keys, JOINED_ROWS).into_iter().map(statement);
         lock.into_iter().map(Ok).chain(statements).collect()
     }
 
-    async fn ask(&mut self, reads: &[Read<'_>]) -> Result<Vec<EncodedRows>> {
+    async fn ask(&mut self, plans: Plans, reads: &[Read<'_>]) -> Result<Vec<EncodedRows>> {
         let session = Session::open(&self.engine.pool, self.within.as_mut().map(Within::lend)).await?;
-        let answers = session.read(&self.policy.opening, Plans::OfTheirRows, reads).await;
+        let answers = session.read(&self.policy.opening, plans, reads).await;
         session.end_read().await;
         answers
     }
@@ -238,10 +238,11 @@ impl Relate for Server<'_, '_> {
         if reads.is_empty() {
             return Ok(vec![Answers::new(); questions.len()]);
         }
+        let most = questions.iter().map(|question| question.keys.len()).max().unwrap_or_default();
         let policy = Arc::clone(&self.policy);
         let mut retries = Retries::new(&policy);
         let answers = loop {
-            match policy.within_deadline(self.ask(&reads)).await {
+            match policy.within_deadline(self.ask(Plans::of(most), &reads)).await {
                 Ok(answers) => break answers,
                 // A caller's transaction is the caller's to repeat.
                 Err(error) if self.within.is_some() => return Err(error),

@@ -109,6 +109,10 @@ impl Verb for Update {
         columns.iter().any(|column| self.set.contains(column)).then(|| Written::Known(self.key.clone()))
     }
 
+    fn updates(&self) -> bool {
+        true
+    }
+
     fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _single: bool, form: Form) -> String {
         let Update { columns: given, key, set, version, if_changed, .. } = self;
         let update = sql::Update { given, key, set, version: *version, if_changed: *if_changed };

@@ -147,6 +147,10 @@ impl Verb for Upsert {
         only_new.then(|| Written::New(vec![self.target.clone()]))
     }
 
+    fn updates(&self) -> bool {
+        true
+    }
+
     fn refuse(&self, model: &Model, table: &Table) -> Result<()> {
         refuse_incomplete(model, table, self.given)
     }

@@ -42,6 +42,11 @@ pub(crate) trait Verb: Send + Sync {
         false
     }
 
+    /// Whether it sets columns of stored rows.
+    fn updates(&self) -> bool {
+        false
+    }
+
     /// Which rows write these columns, which they give: the server checks only those. `None` if that cannot be told
     /// beforehand, or none does. `keys` are the table's unique keys, if all of them can be compared.
     fn written(&self, _columns: &[usize], _keys: Option<&[Vec<usize>]>) -> Option<Written> {

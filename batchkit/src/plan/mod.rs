@@ -4,4 +4,4 @@ mod duplicates;
 mod transport;
 
 pub(crate) use duplicates::{Pairs, equal_bytes, resolve, same_bytes};
-pub(crate) use transport::{Choice, Facts, choose, other};
+pub(crate) use transport::{Choice, Facts, by_rows, choose};

@@ -29,6 +29,8 @@ pub(crate) struct Facts {
     pub(crate) narrow: bool,
     /// Whether all that will be stored of a row can be known before it is sent.
     pub(crate) foretold: bool,
+    /// Whether columns of stored rows are set.
+    pub(crate) updates: bool,
     /// What the statement has to answer.
     pub(crate) form: Form,
 }
@@ -50,22 +52,40 @@ const REFUSES_NULL: &str = "a column that the rows do not give has a domain type
 /// Why few rows do not go by COPY.
 const FEW: &str = "for few rows, a statement with them as its parameters has fewer round trips than COPY";
 
+/// Why many rows are staged.
+const MANY: &str = "many rows that update stored ones are quickest by a staging table";
+
 /// Why COPY does not write into the target.
 const FILLS_IN: &str = "an expression sets a column of the new rows, which COPY into the target cannot do";
 
-/// The fewest rows that are worth a COPY: it has one round trip more than a statement, and less work with each row.
+/// The fewest rows that are worth a COPY (this and the next numbers are read off docs/performance.md): it has one round trip more than a statement, and less work with each row.
 const WORTH_COPY: usize = 50;
 
 /// The fewest rows of which it is worth to know all that will be stored, so that they go by COPY: it costs two round
 /// trips, and the server less work with each row.
-const WORTH_FORETELLING: usize = 200;
+const WORTH_FORETELLING: usize = 100;
 
-/// Another transport for the same call: for fewer rows than so many, and where COPY into the target turns out not to
-/// do what it was chosen for.
-pub(crate) fn other(asked: Transport, facts: &Facts, choice: Choice) -> Option<(usize, Choice)> {
-    if !choice.into_target {
-        return None;
+/// The fewest rows to update that are worth a staging table: making it costs some milliseconds, and joining it less
+/// than an array.
+const WORTH_STAGING: usize = 20_000;
+
+/// Chooses how rows travel, and another transport for fewer rows than so many; it is also taken where COPY into the
+/// target turns out not to do what it was chosen for.
+pub(crate) fn by_rows(asked: Transport, facts: &Facts) -> Result<(Choice, Option<(usize, Choice)>)> {
+    let choice = choose(asked, facts)?;
+    if choice.into_target {
+        return Ok((choice, other(asked, facts)));
     }
+    let by_parameters = matches!(choice.transport, Transport::UnnestRows | Transport::UnnestColumns);
+    if asked == Transport::Auto && by_parameters && facts.updates && facts.may_stage {
+        let staged = Choice { transport: Transport::Copy, into_target: false, reason: MANY };
+        return Ok((staged, Some((WORTH_STAGING, choice))));
+    }
+    Ok((choice, None))
+}
+
+/// Another transport than COPY into the target.
+fn other(asked: Transport, facts: &Facts) -> Option<(usize, Choice)> {
     if facts.form == Form::Rows {
         let other = choose(asked, &Facts { foretold: false, ..*facts }).ok()?;
         let below = match (asked, other.transport) {

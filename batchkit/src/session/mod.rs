@@ -23,5 +23,5 @@ pub(crate) use isolate::{Suspect, Suspects};
 pub(crate) use portal::{Fetching, Piece, Unread};
 pub(crate) use read::{Parameters, Read};
 pub(crate) use run::{Broken, ChunkAnswer, Mode, Reading, StoredRow, Work, run_chunk};
-pub(crate) use transport::Carrier;
+pub(crate) use transport::{Carrier, INSERTED_ROWS, JOINED_ROWS};
 pub(crate) use way::{OtherWay, Way};

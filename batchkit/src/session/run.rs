@@ -233,7 +233,7 @@ async fn read_all(
     rows: &EncodedRows,
     opening: &Opening,
 ) -> Result<ChunkAnswer> {
-    let parts: Vec<EncodedRows> = way.carrier.statements(rows).into_iter().map(|part| rows.slice(part)).collect();
+    let parts: Vec<EncodedRows> = way.statements(rows).into_iter().map(|part| rows.slice(part)).collect();
     let read = |part| {
         let parameters = Parameters::Encoded(way.carrier.parameters(part)?);
         Ok(Read { sql: way.sql.clone(), parameters })
@@ -290,7 +290,7 @@ async fn send_by(
 ) -> Result<Option<ChunkAnswer>> {
     let mut whole = ChunkAnswer::default();
     let mut stale = Vec::new();
-    for statement in way.carrier.statements(rows) {
+    for statement in way.statements(rows) {
         let start = statement.start;
         let part = rows.slice(statement);
         let part = match &way.draw {

@@ -33,8 +33,11 @@ pub(crate) enum Carrier {
     Single(Box<Carrier>),
 }
 
-/// The most rows of one UNNEST statement: larger arrays are slower.
-const STATEMENT_ROWS: usize = 20_000;
+/// The most rows of one UNNEST statement that inserts: larger arrays are slower.
+pub(crate) const INSERTED_ROWS: usize = 20_000;
+/// The most rows of one UNNEST statement that joins them with those that are stored: the server reads a table of some
+/// hundred thousand rows once per statement rather than look each row up.
+pub(crate) const JOINED_ROWS: usize = 100_000;
 /// The most bytes of one UNNEST statement, far below the 1 GB that a message can have.
 const STATEMENT_BYTES: usize = 64 << 20;
 /// The most bytes of encoded rows in one parameter; its other forms add to it.
@@ -52,11 +55,11 @@ impl Carrier {
         }
     }
 
-    /// Cuts a chunk's rows into statements: ranges of rows, none empty.
-    pub(crate) fn statements(&self, rows: &EncodedRows) -> Vec<std::ops::Range<usize>> {
+    /// Cuts a chunk's rows into statements: ranges of rows, none empty, by UNNEST of at most so many rows.
+    pub(crate) fn statements(&self, rows: &EncodedRows, most: usize) -> Vec<std::ops::Range<usize>> {
         match self {
             Carrier::CopyInto | Carrier::Stage { .. } => std::iter::once(0..rows.len()).collect(),
-            Carrier::Rows(_) | Carrier::Columns { .. } => rows.cut(STATEMENT_ROWS, STATEMENT_BYTES),
+            Carrier::Rows(_) | Carrier::Columns { .. } => rows.cut(most, STATEMENT_BYTES),
             Carrier::Single(_) => rows.cut(1, usize::MAX),
         }
     }

@@ -1,8 +1,11 @@
 //! The way of a chunk's rows: a statement, how the rows travel to it, and what is drawn for them first.
 
+use std::ops::Range;
+
 use super::draw::Draw;
 use super::run::Work;
 use super::transport::Carrier;
+use crate::wire::EncodedRows;
 
 /// A way of rows.
 #[derive(Debug)]
@@ -11,8 +14,17 @@ pub(crate) struct Way {
     pub(crate) sql: String,
     /// How the rows travel.
     pub(crate) carrier: Carrier,
+    /// The most rows of one statement by UNNEST.
+    pub(crate) statement_rows: usize,
     /// How values are drawn that the rows do not give, where they have to be known beforehand.
     pub(crate) draw: Option<Draw>,
+}
+
+impl Way {
+    /// Cuts a chunk's rows into statements: ranges of rows, none empty.
+    pub(crate) fn statements(&self, rows: &EncodedRows) -> Vec<Range<usize>> {
+        self.carrier.statements(rows, self.statement_rows)
+    }
 }
 
 /// Another way to the same end.

@@ -8,6 +8,7 @@ use super::ahead::Ahead;
 use super::feed::{Encoded, Feed, Layout, Piece};
 use super::graph::ChildFault;
 use super::order::by_key;
+use super::pace::Pace;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::reject::Reject;
@@ -84,7 +85,7 @@ pub(crate) struct Chunks<'a> {
     feed: Box<dyn Feed + 'a>,
     model: &'static Model,
     layout: Arc<Layout>,
-    limits: Limits,
+    pace: Arc<Pace>,
     collected: Option<Collected>,
     /// Encodes rows on other cores before their chunk's turn.
     ahead: Option<Ahead>,
@@ -117,10 +118,10 @@ struct Collected {
 }
 
 /// How chunks are made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Style {
     /// How large they are.
-    pub(crate) limits: Limits,
+    pub(crate) pace: Arc<Pace>,
     /// Whether bad rows are turned away.
     pub(crate) turns_away: bool,
     /// Whether several are sent at once: then each has its rows in the order of their keys.
@@ -132,14 +133,14 @@ pub(crate) struct Style {
 impl<'a> Chunks<'a> {
     /// Chunks of the rows of `feed`, encoded by `layout`.
     pub(crate) fn new(feed: Box<dyn Feed + 'a>, model: &'static Model, layout: Arc<Layout>, style: Style) -> Self {
-        let ahead = (style.ahead && feed.has_jobs()).then(|| Ahead::new(Arc::clone(&layout), style.limits.rows));
+        let ahead = (style.ahead && feed.has_jobs()).then(|| Ahead::new(Arc::clone(&layout), style.pace.limits().rows));
         Chunks {
             ahead,
             feed,
             model,
             in_key_order: style.concurrent && layout.key.fields().next().is_some(),
             layout,
-            limits: style.limits,
+            pace: style.pace,
             collected: None,
             next_position: 0,
             next_chunk: 0,
@@ -159,6 +160,17 @@ impl<'a> Chunks<'a> {
         let kept = (0..rows.len()).collect();
         self.collected = Some(Collected { rows: rows.clone(), positions: positions.clone(), kept, last: Vec::new() });
         Ok((rows, positions))
+    }
+
+    /// Divides the rows that were collected by ranges of their keys, where several chunks are sent at once: these meet
+    /// in the table and its index only where the ranges do.
+    pub(crate) fn divide_by_key(&mut self) {
+        if let (Some(collected), true) = (&mut self.collected, self.in_key_order) {
+            let fields: Vec<usize> = self.layout.key.fields().collect();
+            if let Some(order) = by_key(&collected.rows, collected.kept.iter().copied(), &fields) {
+                collected.kept = order.into();
+            }
+        }
     }
 
     /// The rows that were collected.
@@ -235,9 +247,10 @@ impl<'a> Chunks<'a> {
         /// More than most calls have workers.
         const PROBES: usize = 4;
         const PART: usize = 16;
-        let probe = self.rejects.is_some() && self.next_chunk < PROBES && self.limits.rows != usize::MAX;
-        let rows = if probe { (self.limits.rows / PART).max(self.limits.rows.min(PART)) } else { self.limits.rows };
-        Limits { rows, ..self.limits }
+        let limits = self.pace.limits();
+        let probe = self.rejects.is_some() && self.next_chunk < PROBES && limits.rows != usize::MAX;
+        let rows = if probe { (limits.rows / PART).max(limits.rows.min(PART)) } else { limits.rows };
+        Limits { rows, ..limits }
     }
 
     /// The positions that no chunk had yet, after an error: they were not attempted.

@@ -70,6 +70,9 @@ pub(crate) trait Feed: Send {
     /// Whether no row is left.
     fn is_empty(&mut self) -> bool;
 
+    /// The number of rows that are left, if that is known before they are taken.
+    fn known_len(&self) -> Option<usize>;
+
     /// The number of rows that are left; they are used up.
     fn count_rest(&mut self) -> usize;
 
@@ -109,6 +112,11 @@ fn encode_row<M: BatchModel>(row: &impl WriteRow<M>, layout: &Layout, into: &mut
     Encoded::InvalidBelow(fault)
 }
 
+fn known_len(rows: &impl Iterator) -> Option<usize> {
+    let (least, most) = rows.size_hint();
+    most.filter(|most| *most == least)
+}
+
 /// Rows of a [`WriteRow`] type.
 pub(crate) struct RowFeed<I: Iterator, M>(Peekable<I>, PhantomData<fn() -> M>);
 
@@ -135,6 +143,10 @@ where
 
     fn is_empty(&mut self) -> bool {
         self.0.peek().is_none()
+    }
+
+    fn known_len(&self) -> Option<usize> {
+        known_len(&self.0)
     }
 
     fn count_rest(&mut self) -> usize {
@@ -195,6 +207,10 @@ where
         self.values.peek().is_none()
     }
 
+    fn known_len(&self) -> Option<usize> {
+        known_len(&self.values)
+    }
+
     fn count_rest(&mut self) -> usize {
         self.values.by_ref().count()
     }
@@ -238,6 +254,10 @@ where
 
     fn is_empty(&mut self) -> bool {
         self.0.peek().is_none()
+    }
+
+    fn known_len(&self) -> Option<usize> {
+        known_len(&self.0)
     }
 
     fn count_rest(&mut self) -> usize {

@@ -12,9 +12,11 @@ mod feed;
 mod graph;
 mod input;
 mod order;
+mod pace;
 
 pub(crate) use chunks::{Chunk, Chunks, Limits, Style, ranges};
 pub(crate) use feed::{Encoded, Feed, Layout};
 pub use graph::ChildWriter;
 pub(crate) use graph::{ChildFault, ChildLayout, ChildLayouts, Wiring, is_recursive};
 pub use input::{Keys, Rows};
+pub(crate) use pace::Pace;

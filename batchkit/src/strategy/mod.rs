@@ -18,17 +18,20 @@ pub(crate) use runner::{InCaller, InPool, Runner};
 
 use crate::config::{BatchConfig, ExecutionStrategy};
 use crate::error::Result;
-use crate::source::{Chunks, Limits, Style};
+use crate::source::{Chunks, Limits, Pace, Style};
 
-/// How the strategy's chunks are made.
-pub(crate) fn style(config: &BatchConfig, turns_away: bool) -> Style {
+/// How the strategy's chunks are made, of so many rows if that is known.
+pub(crate) fn style(config: &BatchConfig, rows: Option<usize>, turns_away: bool) -> Style {
     use ExecutionStrategy::{Optimistic, Parallel, Pipelined, SingleQuery};
     let strategy = config.execution_strategy;
-    let limits = match strategy {
-        SingleQuery | Optimistic => single_query::LIMITS,
-        _ => chunked::limits(config),
+    let limits = chunked::limits(config);
+    let pace = match strategy {
+        SingleQuery | Optimistic => Pace::fixed(single_query::LIMITS),
+        _ if !config.sizes_by_itself() => Pace::fixed(limits),
+        Parallel => Pace::adaptive(parallel::limits(limits, config.max_workers, rows)),
+        _ => Pace::adaptive(limits),
     };
-    Style { limits, turns_away, concurrent: strategy == Parallel, ahead: strategy == Pipelined }
+    Style { pace: Arc::new(pace), turns_away, concurrent: strategy == Parallel, ahead: strategy == Pipelined }
 }
 
 /// The chunks to fall back to when one of all rows fails.

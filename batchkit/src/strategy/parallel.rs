@@ -10,7 +10,18 @@ use futures_util::stream::FuturesUnordered;
 use super::Runner;
 use super::runner::finished;
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::Chunks;
+use crate::source::{Chunks, Limits};
+
+/// Fewer rows than that are not worth another worker's connection and transaction.
+const LEAST_ROWS: usize = 5_000;
+
+/// Chunks that are as large as may be, and of one size: as many as all workers have the same number of.
+pub(super) fn limits(limits: Limits, workers: usize, rows: Option<usize>) -> Limits {
+    let Some(rows) = rows else { return limits };
+    let rounds = rows.div_ceil(limits.rows.saturating_mul(workers)).max(1);
+    let each = rows.div_ceil(rounds.saturating_mul(workers));
+    Limits { rows: each.max(LEAST_ROWS).min(limits.rows), ..limits }
+}
 
 pub(super) async fn run(workers: usize, chunks: &mut Chunks<'_>, runner: &mut Runner<'_>) -> Result<()> {
     let Runner::Pool(runner) = runner else {
@@ -45,4 +56,19 @@ pub(super) async fn run(workers: usize, chunks: &mut Chunks<'_>, runner: &mut Ru
 pub(crate) fn refused_within() -> Error {
     let what = "Parallel needs connections of its own; a caller's transaction has one: use Chunked there";
     Error::new(ErrorKind::Config, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_workers_have_the_same_number_of_chunks() {
+        let rows = |workers, rows| limits(Limits { rows: 100_000, bytes: 1 << 20 }, workers, rows).rows;
+        assert_eq!(rows(2, Some(100_000)), 50_000);
+        assert_eq!(rows(2, Some(300_000)), 75_000);
+        assert_eq!(rows(4, Some(30_000)), 7_500);
+        assert_eq!(rows(4, Some(1_000)), LEAST_ROWS);
+        assert_eq!((rows(2, Some(0)), rows(2, None)), (LEAST_ROWS, 100_000));
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use deadpool_postgres::Pool;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::chunks_help;
@@ -15,7 +16,7 @@ use crate::report::Outcome;
 use crate::retry::{self, Answer, Ran, Shared, Stage, classify};
 use crate::session::{ChunkAnswer, Mode, Session, Within, Work, run_chunk};
 use crate::settings::Opening;
-use crate::source::{Chunk, Limits};
+use crate::source::{Chunk, Limits, Pace};
 
 /// Where chunks run.
 pub(crate) enum Runner<'a> {
@@ -32,6 +33,8 @@ pub(crate) struct InPool {
     pub(crate) books: Arc<Books>,
     /// The chunks that are tried when a larger one fails.
     pub(crate) fallback: Option<Limits>,
+    /// Is told how long each chunk took.
+    pub(crate) pace: Arc<Pace>,
 }
 
 /// Chunks in the caller's transaction.
@@ -44,6 +47,8 @@ pub(crate) struct InCaller<'a> {
     pub(crate) observer: ErrorObserver,
     /// The chunks that are tried when a larger one fails.
     pub(crate) fallback: Option<Limits>,
+    /// Is told how long each chunk took.
+    pub(crate) pace: Arc<Pace>,
     /// Whether bad rows are turned away.
     pub(crate) rejects: bool,
     /// Whether a chunk that is too much for the server may be cut in two.
@@ -65,8 +70,8 @@ impl Runner<'_> {
             Runner::Pool(runner) => finished(runner.start(chunk).await),
             Runner::Caller(runner) => {
                 let books = Arc::clone(&runner.books);
-                let fallback = runner.fallback;
-                in_parts(runner, &books, fallback, chunk).await
+                let (fallback, pace) = (runner.fallback, Arc::clone(&runner.pace));
+                in_parts(runner, &books, fallback, &pace, chunk).await
             }
         }
     }
@@ -78,12 +83,22 @@ trait TryChunk: Send {
 }
 
 /// Runs a chunk, and books what became of it. One that is too much for the server is run in parts.
-async fn in_parts(runner: &mut impl TryChunk, books: &Books, fallback: Option<Limits>, chunk: Chunk) -> Result<()> {
+async fn in_parts(
+    runner: &mut impl TryChunk,
+    books: &Books,
+    fallback: Option<Limits>,
+    pace: &Pace,
+    chunk: Chunk,
+) -> Result<()> {
     let mut open = Open { parts: vec![chunk], under_way: Vec::new(), books };
     while let Some(part) = open.parts.pop() {
         open.under_way.clone_from(&part.positions);
         let span = observe::chunk_span(part.index, part.rows.len());
+        let started = Instant::now();
         let ran = runner.try_chunk(&part).instrument(span.clone()).await;
+        if ran.result.is_ok() && ran.retries == 0 {
+            pace.took(part.rows.byte_len(), started.elapsed());
+        }
         open.under_way.clear();
         let smaller = match (&ran.result, fallback) {
             (Err(error), Some(limits)) if chunks_help(error, ran.stage, &part, limits) => part.cut(limits),
@@ -173,8 +188,8 @@ impl InPool {
         let under_way = self.books.start_work();
         let run = async move {
             let books = Arc::clone(&runner.books);
-            let (fallback, ran) = (runner.fallback, &mut runner);
-            let result = in_parts(ran, &books, fallback, chunk).await;
+            let (fallback, pace) = (runner.fallback, Arc::clone(&runner.pace));
+            let result = in_parts(&mut runner, &books, fallback, &pace, chunk).await;
             drop(under_way);
             result
         };
