@@ -45,6 +45,8 @@ pub enum ErrorKind {
     InvalidRow,
     /// The caller's own pre-processing failed for a row; it was not sent. [`Error::reason`] has what it said.
     PreProcess,
+    /// The stream that was to give the rows gave an error.
+    Input,
     /// The caller's own post-processing failed at rows; they are stored. [`Error::report`] tells which.
     PostProcess,
     /// Rows of one input with the same key, under [`DuplicatePolicy::Error`](crate::DuplicatePolicy::Error).
@@ -134,6 +136,12 @@ impl Error {
 
     pub(crate) fn of_pre_process(row: usize, reason: String) -> Self {
         let mut error = Error::new(ErrorKind::PreProcess, "pre-processing failed").of_row(row);
+        error.0.reason = Some(reason);
+        error
+    }
+
+    pub(crate) fn of_input(row: usize, reason: String) -> Self {
+        let mut error = Error::new(ErrorKind::Input, "the stream of rows gave an error").of_row(row);
         error.0.reason = Some(reason);
         error
     }

@@ -39,6 +39,7 @@ mod spans;
 mod stages;
 mod statements;
 mod stock;
+mod stream_input;
 mod streams;
 mod tables;
 mod transaction;

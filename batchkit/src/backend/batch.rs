@@ -185,7 +185,7 @@ impl<'a> Batch<'a> {
         refuses_null: bool,
         firsts: impl FnOnce(&[RawRow]) -> Vec<usize>,
     ) -> Result<()> {
-        let (rows, positions) = self.chunks.collect().await?;
+        let (rows, positions) = self.chunks.collect(usize::MAX).await?;
         let at = |column: &usize| self.layout.columns.iter().position(|given| given == column);
         let fields: Vec<usize> = key.iter().filter_map(at).collect();
         let keys: Vec<RawRow> = raw_rows(&rows)

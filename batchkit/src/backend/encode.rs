@@ -46,6 +46,7 @@ fn encode_all(
     while let Some(fate) = feed.encode_next(&layout, &mut encoded) {
         match fate {
             Encoded::Row | Encoded::Dropped => {}
+            Encoded::Broken(reason) => return Err(Error::of_input(position, reason)),
             Encoded::Failed(reason) => return Err(Error::of_pre_process(position, reason)),
             Encoded::Invalid { column, fault, .. } => {
                 let column = model.columns[columns[column]].name;

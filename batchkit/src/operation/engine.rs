@@ -1,6 +1,7 @@
 //! The one way that every verb's data takes: resolve, ask the catalogue, encode, find duplicates, choose
 //! the transport, run the chunks, account for every row.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -26,7 +27,8 @@ use crate::reject::{KeyColumn, KeyShape, Reject, RejectSink};
 use crate::report::Outcome;
 use crate::retry::{Policy, Renew, Retries, Shared, Works};
 use crate::session::{
-    Carrier, ChildWork, Draw, INSERTED_ROWS, JOINED_ROWS, OtherWay, Place, Session, Suspect, Suspects, Way, Within, Work,
+    Carrier, ChildWork, Draw, INSERTED_ROWS, JOINED_ROWS, OtherWay, Place, Session, Suspect, Suspects, Way, Within,
+    Work,
 };
 use crate::settings::Opening;
 use crate::source::{ChildLayout, Chunks, Feed, Layout};
@@ -131,8 +133,14 @@ impl Request<'_> {
             let what = "rows with others below them can be inserted, and nothing else: update and upsert them apart";
             return Err(Error::new(ErrorKind::Config, what));
         }
+        poll_fn(|context| self.feed.poll_ready(context)).await;
         if self.feed.is_empty() {
             return Ok(None);
+        }
+        if self.feed.is_stream() && self.verb.unique().is_some() && self.config.duplicates == DuplicatePolicy::FirstWins
+        {
+            let what = "of a stream's rows not all are known: which row of a key is the first one cannot be told";
+            return Err(Error::new(ErrorKind::Config, what));
         }
         let mut retries = Retries::new(policy);
         loop {
@@ -160,7 +168,7 @@ impl Request<'_> {
     async fn run_observed(mut self, observation: Observation) -> Result<Answered> {
         let started = Instant::now();
         let call = watch::Sender::new(());
-        let policy = Policy::new(&self.config, call.subscribe(), std::mem::take(&mut self.observer));
+        let policy = Arc::new(Policy::new(&self.config, call.subscribe(), std::mem::take(&mut self.observer)));
         let Prepared { columns, table, graph } = match self.prepare(&policy).await {
             Ok(Some(prepared)) => prepared,
             end => return self.end_unsent(end.err(), started, observation),
@@ -174,6 +182,8 @@ impl Request<'_> {
         let verb: Arc<dyn Verb> = Arc::from(self.verb);
         let style = strategy::style(&self.config, self.feed.known_len(), rejects);
         let (pace, concurrent) = (Arc::clone(&style.pace), style.concurrent);
+        // Of a stream or an iterator nobody knows that its rows are few.
+        let chunk_rows = self.feed.known_len().unwrap_or(usize::MAX).min(pace.limits().rows);
         let target = Target { model: self.model, table: &table, columns: &columns, rejects, writes: verb.writes() };
         let layout = target.layout(&*verb, graph.layouts());
         let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key), started);
@@ -183,37 +193,44 @@ impl Request<'_> {
         let types = read_types(self.model, &table);
         let post = self.post.map(|function| Arc::new(Post { function, types: Arc::clone(&types) }));
         let result = async {
-            let mut asking =
-                Asking { engine: &self.engine, within: self.within.as_mut(), target: &target, policy: &policy };
-            if let Some(unique) = verb.unique() {
-                asking.keep_one_of_each(&unique, self.config.duplicates, rejects, &mut running).await?;
-            }
-            if concurrent && verb.writes() && (rejects || verb.ignores_conflicts()) {
-                asking.put_later_ones_last(verb.unique().as_ref(), &mut running).await?;
-            }
-            running.chunks.divide_by_key();
             let (work, choices) = target.graph_work(&*verb, self.config.transport, below_form, &graph, &keys)?;
-            tracing::Span::current().record("batchkit.transport", tracing::field::debug(choices.choice.transport));
+            tracing::Span::current()
+                .record("batchkit.transport", tracing::field::debug(choices.of(chunk_rows).transport));
             let (pool, fallback) = (self.engine.pool.clone(), strategy::fallback(&self.config));
             let mut runner = match self.within {
                 None => {
                     let (engine, transport) = (self.engine.clone(), self.config.transport);
                     let model = self.model;
+                    let verb = Arc::clone(&verb);
                     let renewal =
                         Renewal { engine, model, layout, verb, transport, form, rejects, children, below_form };
                     let works = Works::new(work, Box::new(renewal));
-                    let shared = Arc::new(Shared { pool, works, policy });
+                    let shared = Arc::new(Shared { pool, works, policy: Arc::clone(&policy) });
                     Runner::Pool(InPool { shared, books: Arc::clone(&books), fallback, pace })
                 }
                 Some(within) => {
                     let (books, work) = (Arc::clone(&books), Arc::new(work));
-                    let Policy { opening, observer, is_divisible, .. } = policy;
-                    let caller =
-                        InCaller { pool, within, work, books, opening, observer, fallback, pace, rejects, is_divisible };
-                    Runner::Caller(caller)
+                    let policy = Arc::clone(&policy);
+                    Runner::Caller(InCaller { pool, within, work, books, policy, fallback, pace })
                 }
             };
-            strategy::run(&self.config, &mut running.chunks, &mut runner, post.as_ref()).await
+            let workers = if concurrent { self.config.max_workers } else { 1 };
+            loop {
+                let within = runner.lend();
+                let mut asking = Asking { engine: &self.engine, within, target: &target, policy: &policy, workers };
+                if let Some(unique) = verb.unique() {
+                    asking.keep_one_of_each(&unique, self.config.duplicates, rejects, &mut running).await?;
+                }
+                if concurrent && verb.writes() && (rejects || verb.ignores_conflicts()) {
+                    asking.put_later_ones_last(verb.unique().as_ref(), &mut running).await?;
+                }
+                running.chunks.divide_by_key();
+                let result = strategy::run(&self.config, &mut running.chunks, &mut runner, post.as_ref()).await;
+                if result.is_err() || !running.chunks.start_next() {
+                    strategy::work_up(&self.config, runner.books(), post.as_ref()).await;
+                    break result;
+                }
+            }
         }
         .await;
         let result = result.and(running.book_unsent());
@@ -269,7 +286,7 @@ impl Request<'_> {
         let target = Target { model: self.model, table: &table, columns: &columns, rejects, writes };
         let (work, choices) = target.work(&*self.verb, self.config.transport, form, Vec::new())?;
         let most = strategy::style(&self.config, self.feed.known_len(), rejects).pace.limits().rows;
-        let rows = self.feed.count_rest().min(most);
+        let rows = if self.feed.is_stream() { most } else { self.feed.count_rest().min(most) };
         let choice = choices.of(rows);
         Ok(Explanation { transport: choice.transport, reason: choice.reason, sql: work.way(rows).sql.clone() })
     }
@@ -669,9 +686,11 @@ struct Input<'i> {
 /// What is needed to compare the keys of rows.
 struct Asking<'q, 'w, 't> {
     engine: &'q Engine,
-    within: Option<&'q mut Within<'w>>,
+    within: Option<Within<'w>>,
     target: &'q Target<'t>,
     policy: &'q Policy,
+    /// How many chunks there are at once.
+    workers: usize,
 }
 
 impl Asking<'_, '_, '_> {
@@ -683,7 +702,7 @@ impl Asking<'_, '_, '_> {
         rejects: bool,
         running: &mut Running<'_>,
     ) -> Result<()> {
-        let (rows, positions) = running.chunks.collect().await?;
+        let (rows, positions) = running.chunks.collect(self.workers).await?;
         let input = Input { rows: &rows, positions: &positions };
         let refused = self.target.null_keys(unique, &input);
         if let (Some(error), false) = (refused.first().map(|(_, error)| error), rejects) {
@@ -712,7 +731,7 @@ impl Asking<'_, '_, '_> {
         }
         let rows = match running.chunks.collected() {
             Some(rows) => rows,
-            None => running.chunks.collect().await?.0,
+            None => running.chunks.collect(self.workers).await?.0,
         };
         let mut later = vec![one_by_one; rows.len()];
         for key in others {
@@ -777,7 +796,7 @@ impl Asking<'_, '_, '_> {
         let table_sql = TableSql::known(self.target.model, self.target.table);
         let carrier = self.target.columns_carrier(&table_sql, key);
         let sql = sql::duplicates(&table_sql, Source::Columns, key, nulls_equal);
-        let within = self.within.as_mut().map(|within| within.lend());
+        let within = self.within.as_mut().map(Within::lend);
         let session = Session::open(&self.engine.pool, within).await?;
         session.begin(&self.policy.opening, false).await?;
         let answer = carrier.send(&session, &sql, rows).await;

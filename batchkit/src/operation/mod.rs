@@ -19,6 +19,7 @@ mod update;
 mod upsert;
 mod verb;
 
+use std::fmt::Display;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ use deadpool_postgres::Pool;
 pub use delete::Delete;
 use engine::Engine;
 pub use engine::Explanation;
+use futures_util::Stream;
 pub use get::Get;
 pub use insert::Insert;
 pub use list::{List, Page};
@@ -186,6 +188,34 @@ impl<M: BatchModel> BatchOperations<M> {
         self.call(rows.feed, Insert::new(rows.columns))
     }
 
+    /// [`batch_insert`](Self::batch_insert) of rows that a stream gives. They are taken as chunks need them, so that of
+    /// any number of rows only those of the chunks under way are in memory (all, where one transaction has all:
+    /// [`ExecutionStrategy::SingleQuery`](crate::ExecutionStrategy::SingleQuery)).
+    ///
+    /// Rows come as `Result`: what a list of another table streams, for instance, can be handed on. A stream that
+    /// gives an error ends the call with [`ErrorKind::Input`], which tells what was written before; rows that cannot
+    /// fail are mapped to `Ok::<_, Infallible>`. What a dropped or failed call had not taken from the stream is not in
+    /// its report.
+    ///
+    /// ```no_run
+    /// # #[derive(batchkit::BatchModel)] #[batch(table = "readings")]
+    /// # struct Reading { #[batch(key)] id: i64, value: f64 }
+    /// # async fn run(here: batchkit::BatchOperations<Reading>, there: batchkit::BatchOperations<Reading>)
+    /// # -> batchkit::Result<()> {
+    /// let rows = here.list(Reading::FIELDS.value.gt(0.0)).stream();
+    /// let copied = there.batch_insert_stream(rows).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn batch_insert_stream<'a, S, R, E>(&self, rows: S) -> Call<'a, M, Insert>
+    where
+        M: 'a,
+        S: Stream<Item = std::result::Result<R, E>> + Send + 'a,
+        R: InsertRow<M> + Send + 'a,
+        E: Display + Send + 'a,
+    {
+        self.insert_rows(Rows::streamed(rows))
+    }
+
     /// Updates each row by its primary key to its own values: whole rows, or patches.
     ///
     /// `.await` counts the rows found and updated. What input rows of one key do, the
@@ -217,6 +247,23 @@ impl<M: BatchModel> BatchOperations<M> {
     /// [`batch_upsert`](Self::batch_upsert) of rows whose type is forgotten.
     pub fn upsert_rows<'a>(&self, rows: Rows<'a, M>) -> Call<'a, M, Upsert> {
         self.call(rows.feed, Upsert::new(rows.columns))
+    }
+
+    /// [`batch_upsert`](Self::batch_upsert) of rows that a stream gives, as in
+    /// [`batch_insert_stream`](Self::batch_insert_stream).
+    ///
+    /// The keys of rows are compared with each other within a chunk, and within those that run at once: there the
+    /// [`DuplicatePolicy`](crate::DuplicatePolicy) decides. A key that comes again in a later chunk updates the row
+    /// again, as under [`LastWins`](crate::DuplicatePolicy::LastWins): of hundreds of millions of keys not all can be
+    /// kept. [`FirstWins`](crate::DuplicatePolicy::FirstWins) cannot be held this way, and is refused.
+    pub fn batch_upsert_stream<'a, S, R, E>(&self, rows: S) -> Call<'a, M, Upsert>
+    where
+        M: 'a,
+        S: Stream<Item = std::result::Result<R, E>> + Send + 'a,
+        R: InsertRow<M> + Send + 'a,
+        E: Display + Send + 'a,
+    {
+        self.upsert_rows(Rows::streamed(rows))
     }
 
     /// Deletes the rows with these primary keys: the key's own type or a reference, a tuple for a

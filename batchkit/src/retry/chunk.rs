@@ -37,7 +37,7 @@ impl Ran {
 pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) works: Works,
-    pub(crate) policy: Policy,
+    pub(crate) policy: Arc<Policy>,
 }
 
 /// Runs a chunk on connections of the pool until it is in, or there is no more to be done about it.

@@ -1,6 +1,7 @@
 //! Chunks of encoded rows, each with the input positions of its rows.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -115,6 +116,8 @@ struct Collected {
     kept: VecDeque<usize>,
     /// Rows that wait until all others have been sent.
     last: Vec<usize>,
+    /// Whether the rows of a chunk stay in the caller's order.
+    keeps_order: bool,
 }
 
 /// How chunks are made.
@@ -153,12 +156,22 @@ impl<'a> Chunks<'a> {
         }
     }
 
-    /// Encodes all rows now, to be compared with each other; the rows and their input positions.
-    pub(crate) async fn collect(&mut self) -> Result<(EncodedRows, Vec<usize>)> {
-        self.fill(Limits { rows: usize::MAX, bytes: usize::MAX }).await?;
+    /// Encodes all rows now, to be compared with each other; the rows and their input positions. Of a stream, as many
+    /// as `workers` chunks have.
+    pub(crate) async fn collect(&mut self, workers: usize) -> Result<(EncodedRows, Vec<usize>)> {
+        let all = Limits { rows: usize::MAX, bytes: usize::MAX };
+        let chunk = self.pace.limits();
+        let round = Limits { rows: chunk.rows.saturating_mul(workers), bytes: chunk.bytes.saturating_mul(workers) };
+        self.fill(if self.feed.is_stream() { round } else { all }).await?;
         let (rows, positions) = (self.builder.finish(), std::mem::take(&mut self.positions));
         let kept = (0..rows.len()).collect();
-        self.collected = Some(Collected { rows: rows.clone(), positions: positions.clone(), kept, last: Vec::new() });
+        self.collected = Some(Collected {
+            rows: rows.clone(),
+            positions: positions.clone(),
+            kept,
+            last: Vec::new(),
+            keeps_order: false,
+        });
         Ok((rows, positions))
     }
 
@@ -171,6 +184,11 @@ impl<'a> Chunks<'a> {
                 collected.kept = order.into();
             }
         }
+    }
+
+    /// Turns to the rows behind those that were collected, when all of these are through; whether there may be any.
+    pub(crate) fn start_next(&mut self) -> bool {
+        self.collected.take().is_some() && !self.is_exhausted
     }
 
     /// The rows that were collected.
@@ -195,9 +213,9 @@ impl<'a> Chunks<'a> {
 
     /// Turns to the rows that wait for all others; whether there are any.
     pub(crate) fn start_last(&mut self) -> bool {
-        self.in_key_order = false;
         let Some(collected) = &mut self.collected else { return false };
         collected.kept.extend(collected.last.drain(..));
+        collected.keeps_order = true;
         !collected.kept.is_empty()
     }
 
@@ -282,6 +300,9 @@ impl<'a> Chunks<'a> {
     async fn fill(&mut self, limits: Limits) -> Result<()> {
         while !self.is_exhausted && self.builder.len() < limits.rows && self.builder.byte_len() < limits.bytes {
             let Some(ahead) = &mut self.ahead else {
+                if self.feed.is_stream() {
+                    poll_fn(|context| self.feed.poll_ready(context)).await;
+                }
                 match self.feed.encode_next(&self.layout, &mut self.builder) {
                     Some(encoded) => self.take_down(encoded)?,
                     None => self.is_exhausted = true,
@@ -327,6 +348,11 @@ impl<'a> Chunks<'a> {
                 self.dropped.push(position);
                 return Ok(());
             }
+            Encoded::Broken(reason) => {
+                self.is_exhausted = true;
+                self.bad.push(position);
+                return Err(Error::of_input(position, reason));
+            }
             Encoded::Failed(reason) => (Error::of_pre_process(position, reason), None),
             Encoded::Invalid { column, fault, key } => {
                 let column = self.model.columns[self.layout.columns[column]].name;
@@ -363,7 +389,7 @@ impl Collected {
             chosen.push(row);
         }
         self.kept.drain(..chosen.len());
-        if let Some(layout) = in_key_order {
+        if let Some(layout) = in_key_order.filter(|_| !self.keeps_order) {
             let fields: Vec<usize> = layout.key.fields().collect();
             if let Some(order) = by_key(&self.rows, chosen.iter().copied(), &fields) {
                 chosen = order;

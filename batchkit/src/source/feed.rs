@@ -3,7 +3,11 @@
 use std::fmt::Display;
 use std::iter::Peekable;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_util::Stream;
 
 use super::graph::{ChildFault, ChildLayout, write_children};
 use crate::model::{BatchModel, Child, KeyFor, WriteRow};
@@ -32,6 +36,8 @@ pub(crate) enum Encoded {
     Dropped,
     /// The caller's pre-processing failed, with this reason.
     Failed(String),
+    /// The caller's stream gave an error in place of a row, with this reason. There is nothing to be turned away.
+    Broken(String),
     /// It has no form in the table's types.
     Invalid {
         /// The position of the bad column among the layout's.
@@ -59,7 +65,17 @@ pub(crate) type Job = Box<dyn FnOnce(&Layout) -> Piece + Send>;
 
 /// Rows that encode themselves one after the other.
 pub(crate) trait Feed: Send {
-    /// Encodes the next row; `None` at the end.
+    /// Whether rows come from a stream: they are waited for, and never all held at once where that can be helped.
+    fn is_stream(&self) -> bool {
+        false
+    }
+
+    /// Waits until there is a next row, or the end.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    /// Encodes the next row, which was waited for; `None` at the end.
     fn encode_next(&mut self, layout: &Layout, into: &mut RowsBuilder) -> Option<Encoded>;
 
     /// The kinds of rows below the rows.
@@ -151,6 +167,66 @@ where
 
     fn count_rest(&mut self) -> usize {
         self.0.by_ref().count()
+    }
+}
+
+/// Rows of a [`WriteRow`] type that a stream gives.
+pub(crate) struct StreamFeed<S: Stream, M> {
+    stream: Pin<Box<S>>,
+    /// The next row, once it has come.
+    next: Option<S::Item>,
+    has_ended: bool,
+    of: PhantomData<fn() -> M>,
+}
+
+impl<S: Stream, M> StreamFeed<S, M> {
+    pub(crate) fn new(rows: S) -> Self {
+        StreamFeed { stream: Box::pin(rows), next: None, has_ended: false, of: PhantomData }
+    }
+}
+
+impl<S, R, E, M> Feed for StreamFeed<S, M>
+where
+    M: BatchModel,
+    S: Stream<Item = Result<R, E>> + Send,
+    R: WriteRow<M> + Send,
+    E: Display + Send,
+{
+    fn is_stream(&self) -> bool {
+        true
+    }
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.next.is_none() && !self.has_ended {
+            self.next = ready!(self.stream.as_mut().poll_next(context));
+            self.has_ended = self.next.is_none();
+        }
+        Poll::Ready(())
+    }
+
+    fn encode_next(&mut self, layout: &Layout, into: &mut RowsBuilder) -> Option<Encoded> {
+        Some(match self.next.take()? {
+            Ok(row) => encode_row::<M>(&row, layout, into),
+            Err(error) => Encoded::Broken(error.to_string()),
+        })
+    }
+
+    fn children(&self) -> &'static [Child] {
+        R::CHILDREN
+    }
+
+    fn is_empty(&mut self) -> bool {
+        self.next.is_none() && self.has_ended
+    }
+
+    fn known_len(&self) -> Option<usize> {
+        None
+    }
+
+    fn count_rest(&mut self) -> usize {
+        // What the stream has not given yet nobody has seen.
+        self.has_ended = true;
+        usize::from(self.next.take().is_some())
     }
 }
 

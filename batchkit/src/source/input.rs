@@ -4,7 +4,9 @@ use std::fmt::{self, Display};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::feed::{Feed, KeyFeed, ProcessedFeed, RowFeed};
+use futures_util::Stream;
+
+use super::feed::{Feed, KeyFeed, ProcessedFeed, RowFeed, StreamFeed};
 use crate::model::{BatchModel, InsertRow, KeyFor, PatchRow, Unique, UniqueKey, WriteRow};
 
 /// Rows for the table of `M`, whatever their own type is. They are encoded when a call runs.
@@ -21,6 +23,17 @@ impl<'a, M: BatchModel + 'a> Rows<'a, M> {
         I: IntoIterator<IntoIter: Send + 'a, Item: InsertRow<M> + Send + 'a>,
     {
         Rows::new::<I::IntoIter>(rows.into_iter())
+    }
+
+    /// Rows to insert or upsert that a stream gives: they are taken as chunks need them. A stream that gives an error
+    /// ends the call with [`ErrorKind::Input`](crate::ErrorKind::Input) and the error's text.
+    pub fn streamed<S, R, E>(rows: S) -> Self
+    where
+        S: Stream<Item = Result<R, E>> + Send + 'a,
+        R: InsertRow<M> + Send + 'a,
+        E: Display + Send + 'a,
+    {
+        Rows { feed: Box::new(StreamFeed::new(rows)), columns: R::COLUMNS, of: PhantomData }
     }
 
     /// Rows to update stored ones with.

@@ -16,6 +16,7 @@ pub(crate) use parallel::refused_within;
 pub(crate) use post::{Function, Post, WorkedUp};
 pub(crate) use runner::{InCaller, InPool, Runner};
 
+use crate::books::Books;
 use crate::config::{BatchConfig, ExecutionStrategy};
 use crate::error::Result;
 use crate::source::{Chunks, Limits, Pace, Style};
@@ -46,15 +47,18 @@ pub(crate) async fn run(
     runner: &mut Runner<'_>,
     post: Option<&Arc<Post>>,
 ) -> Result<()> {
-    let result = match config.execution_strategy {
+    match config.execution_strategy {
         ExecutionStrategy::SingleQuery => single_query::run(chunks, runner).await,
         ExecutionStrategy::Chunked => chunked::run(chunks, runner).await,
         ExecutionStrategy::Parallel => parallel::run(config.max_workers, chunks, runner).await,
-        ExecutionStrategy::Pipelined => return pipelined::run(chunks, runner, post).await,
+        ExecutionStrategy::Pipelined => pipelined::run(chunks, runner, post).await,
         ExecutionStrategy::Optimistic => optimistic::run(chunks, runner).await,
-    };
-    if let Some(post) = post {
-        post.run(runner.books(), None).await;
     }
-    result
+}
+
+/// Works up what all chunks have answered, where that was not done behind each.
+pub(crate) async fn work_up(config: &BatchConfig, books: &Arc<Books>, post: Option<&Arc<Post>>) {
+    if let Some(post) = post.filter(|_| config.execution_strategy != ExecutionStrategy::Pipelined) {
+        post.run(books, None).await;
+    }
 }

@@ -11,11 +11,10 @@ use tracing::Instrument;
 use super::chunks_help;
 use crate::books::Books;
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::{self, ErrorContext, ErrorObserver};
+use crate::observe::{self, ErrorContext};
 use crate::report::Outcome;
-use crate::retry::{self, Answer, Ran, Shared, Stage, classify};
+use crate::retry::{self, Answer, Policy, Ran, Shared, Stage, classify};
 use crate::session::{ChunkAnswer, Mode, Session, Within, Work, run_chunk};
-use crate::settings::Opening;
 use crate::source::{Chunk, Limits, Pace};
 
 /// Where chunks run.
@@ -43,24 +42,27 @@ pub(crate) struct InCaller<'a> {
     pub(crate) within: Within<'a>,
     pub(crate) work: Arc<Work>,
     pub(crate) books: Arc<Books>,
-    pub(crate) opening: Opening,
-    pub(crate) observer: ErrorObserver,
+    pub(crate) policy: Arc<Policy>,
     /// The chunks that are tried when a larger one fails.
     pub(crate) fallback: Option<Limits>,
     /// Is told how long each chunk took.
     pub(crate) pace: Arc<Pace>,
-    /// Whether bad rows are turned away.
-    pub(crate) rejects: bool,
-    /// Whether a chunk that is too much for the server may be cut in two.
-    pub(crate) is_divisible: bool,
 }
 
 impl Runner<'_> {
     /// The call's books.
-    pub(super) fn books(&self) -> &Arc<Books> {
+    pub(crate) fn books(&self) -> &Arc<Books> {
         match self {
             Runner::Pool(runner) => &runner.books,
             Runner::Caller(runner) => &runner.books,
+        }
+    }
+
+    /// The caller's transaction, for a question between chunks.
+    pub(crate) fn lend(&mut self) -> Option<Within<'_>> {
+        match self {
+            Runner::Pool(_) => None,
+            Runner::Caller(runner) => Some(runner.within.lend()),
         }
     }
 
@@ -153,11 +155,12 @@ impl TryChunk for InCaller<'_> {
         let finds_bad_rows = classified == Answer::FindBadRows && error.can_be_answered();
         let decision = match classified {
             _ if !error.can_be_answered() => Answer::Stop,
-            Answer::FindBadRows if self.rejects => Answer::FindBadRows,
-            Answer::Halve if self.is_divisible && chunk.rows.len() > 1 => Answer::Halve,
+            Answer::FindBadRows if self.policy.rejects => Answer::FindBadRows,
+            Answer::Halve if self.policy.is_divisible && chunk.rows.len() > 1 => Answer::Halve,
             _ => Answer::Stop,
         };
-        self.observer
+        self.policy
+            .observer
             .tell(&error, &ErrorContext { chunk: chunk.index, rows: chunk.ranges(), attempt: 1, answer: decision });
         match decision {
             Answer::FindBadRows => Ran::once(self.attempt(chunk, Mode::Isolate(Some(&error))).await),
@@ -176,7 +179,7 @@ impl TryChunk for InCaller<'_> {
 impl InCaller<'_> {
     async fn attempt(&mut self, chunk: &Chunk, mode: Mode<'_>) -> Result<ChunkAnswer> {
         let session = Session::open(&self.pool, Some(self.within.lend())).await?;
-        let ran = run_chunk(session, &self.work, &chunk.rows, &self.opening, None, mode).await;
+        let ran = run_chunk(session, &self.work, &chunk.rows, &self.policy.opening, None, mode).await;
         ran.map_err(|broken| broken.error.at(&chunk.positions))
     }
 }

@@ -1,5 +1,8 @@
 //! The first bad row ends the call: whole chunks are in or out, and the error tells of the right rows.
 
+use bytes::BytesMut;
+use postgres_types::{ToSql, Type};
+
 use batchkit::{Error, ErrorKind, ExecutionStrategy, Outcome, Report};
 
 use super::generate::Case;
@@ -38,7 +41,11 @@ pub(super) fn check(case: &Case, before: &Table, unsent: &Unsent, policy_refuses
         }
         return;
     }
-    let sendable: Vec<usize> = sent.into_iter().filter(|row| first_bad.is_none_or(|bad| *row < bad)).collect();
+    let mut sendable: Vec<usize> = sent.into_iter().filter(|row| first_bad.is_none_or(|bad| *row < bad)).collect();
+    if case.verb.target().is_some() && way.strategy == Parallel {
+        // Chunks at once have ranges of keys, by the bytes that are sent.
+        sendable.sort_by_cached_key(|row| (sent_key(case, *row), *row));
+    }
     let size = if whole { usize::MAX } else { way.chunk };
     let mut chunks: Vec<Vec<usize>> = sendable.chunks(size.min(sendable.len().max(1))).map(<[usize]>::to_vec).collect();
     if first_bad.is_some() && chunks.last().is_some_and(|last| last.len() < size) {
@@ -47,9 +54,20 @@ pub(super) fn check(case: &Case, before: &Table, unsent: &Unsent, policy_refuses
     }
     let plan = Plan { chunks, ends_early: first_bad.is_some() };
     match way.strategy {
-        Parallel => at_once(case, before, unsent, &plan, result),
+        Parallel => at_once(case, before, &plan, result),
         _ => in_order(case, before, unsent, plan, result),
     }
+}
+
+/// The bytes of a row's key.
+fn sent_key(case: &Case, row: usize) -> Vec<u8> {
+    let part = &case.rows[row];
+    if case.verb.target() == Some("code") {
+        return part.code.clone().unwrap_or_default().into_bytes();
+    }
+    let mut bytes = BytesMut::new();
+    part.id.to_sql(&Type::NUMERIC, &mut bytes).unwrap();
+    bytes.to_vec()
 }
 
 /// Chunks one after the other: it is known how far they come.
@@ -114,7 +132,7 @@ fn in_order(case: &Case, before: &Table, unsent: &Unsent, plan: Plan, result: Re
 }
 
 /// Chunks at once: each is wholly in, or failed, or was not tried.
-fn at_once(case: &Case, before: &Table, unsent: &Unsent, plan: &Plan, result: Result<Report, Error>) {
+fn at_once(case: &Case, before: &Table, plan: &Plan, result: Result<Report, Error>) {
     let report = match &result {
         Ok(report) => report,
         Err(error) => error.report().unwrap(),
@@ -142,7 +160,7 @@ fn at_once(case: &Case, before: &Table, unsent: &Unsent, plan: &Plan, result: Re
     let fails = plan.ends_early || verdicts.iter().any(|verdict| verdict.is_refused());
     assert_eq!(result.is_err(), fails, "{result:?}");
     if !fails {
-        for (row, verdict) in unsent.sent().into_iter().zip(&verdicts) {
+        for (&row, verdict) in plan.chunks.iter().flatten().zip(&verdicts) {
             assert!(verdict.allows(outcomes[row]), "row {row} is {:?}, by the model {verdict:?}", outcomes[row]);
         }
     }

@@ -1,0 +1,89 @@
+//! Ten million rows from a stream, within 64 MiB of memory.
+//!
+//! The stream makes its rows as they are taken. Printed are the rows per second and the most memory that this program
+//! had at once, as the operating system counts it (on Linux); the server is another process.
+//! Run it with `cargo run --release --example stream [rows]`. More memory than 64 MiB is a failure.
+#![allow(clippy::print_stdout, reason = "a program that prints figures")]
+
+use std::convert::Infallible;
+use std::time::Instant;
+
+use batchkit::{BatchModel, BatchOperations};
+use batchkit_testbed::server::Server;
+use futures_util::{StreamExt, stream};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Debug, BatchModel)]
+#[batch(table = "readings")]
+struct Reading {
+    #[batch(key)]
+    id: i64,
+    sensor: String,
+    value: f64,
+}
+
+const LIMIT_MIB: f64 = 64.0;
+
+fn reading(id: i64) -> Reading {
+    Reading {
+        id,
+        sensor: format!("sensor {}", id % 1_000),
+        value: 0.5 * f64::from(u32::try_from(id % 997).unwrap_or(0)),
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let rows: i64 = std::env::args().nth(1).map_or(Ok(10_000_000), |n| n.parse())?;
+    let server = Server::start().await?;
+    println!("{}", server.description());
+    let database = server.create_database("stream").await?;
+    let pool = database.pool(1)?;
+    // What is stored is of no matter here.
+    let table = "CREATE UNLOGGED TABLE readings (id int8 PRIMARY KEY, sensor text NOT NULL, value float8 NOT NULL)";
+    pool.get().await?.batch_execute(table).await?;
+    let readings = BatchOperations::<Reading>::new(pool.clone());
+
+    let started = Instant::now();
+    let inserted =
+        readings.batch_insert_stream(stream::iter(1..=rows).map(|id| Ok::<_, Infallible>(reading(id)))).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    let per_second = f64::from(u32::try_from(inserted)?) / seconds;
+    println!("{inserted} rows inserted in {seconds:.1} s: {per_second:.0} rows per second");
+
+    // A tenth of them again, and as many new ones.
+    let some = rows / 10;
+    let started = Instant::now();
+    let again = stream::iter(rows - some + 1..=rows + some).map(|id| Ok::<_, Infallible>(reading(id)));
+    let upserted = readings.batch_upsert_stream(again).await?;
+    println!(
+        "{} rows updated and {} inserted in {:.1} s",
+        upserted.updated,
+        upserted.inserted,
+        started.elapsed().as_secs_f64()
+    );
+    let count: i64 = pool.get().await?.query_one("SELECT count(*) FROM readings", &[]).await?.get(0);
+    if (count, upserted.updated, upserted.inserted) != (rows + some, u64::try_from(some)?, u64::try_from(some)?) {
+        return Err(format!("the table has {count} rows").into());
+    }
+    match peak_memory() {
+        Some(mib) if mib > LIMIT_MIB => Err(format!("{mib:.1} MiB of memory at once; {LIMIT_MIB} are allowed").into()),
+        Some(mib) => {
+            println!("{mib:.1} MiB of memory at the most");
+            Ok(())
+        }
+        None => {
+            println!("how much memory it took is not known here");
+            Ok(())
+        }
+    }
+}
+
+/// The most memory that this process had at once, in MiB, where the system tells it so.
+fn peak_memory() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u32 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(f64::from(kib) / 1024.0)
+}
