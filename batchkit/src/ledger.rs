@@ -159,8 +159,10 @@ impl Ledger {
             joined
         });
         let total = usize::try_from(self.counts.total()).unwrap_or(usize::MAX);
-        // Chunks may have been booked before those in front of them.
-        self.stored.resize(total.max(self.stored.len()), None);
+        if self.form == Form::Rows {
+            // Chunks may have been booked before those in front of them.
+            self.stored.resize(total.max(self.stored.len()), None);
+        }
         let outcomes = (self.form != Form::Count).then(|| {
             self.outcomes.resize(total.max(self.outcomes.len()), Outcome::NotAttempted);
             self.outcomes
