@@ -42,7 +42,7 @@
 //! |---|---|---|
 //! | rows | [`InsertRow`], [`PatchRow`], [`KeyFor`] | what is written is not what is read: a row type says which columns it gives |
 //! | source | [`Rows`], [`Keys`] | encodes rows once, with the types that the catalogue tells, into owned bytes in the form of binary COPY; behind this step nothing is generic. Input rows of one key are found here, before anything is sent, by their bytes where the server's equality is the bytes', else by asking the server |
-//! | strategy | [`ExecutionStrategy`] | divides the rows into chunks, each a transaction (or a savepoint in the caller's), and says which run when; what is too much for the server is cut into smaller ones |
+//! | strategy | [`ExecutionStrategy`] | divides the rows into chunks, each a transaction (or a savepoint in the caller's), and says which run when; what is too much for the server is cut into smaller ones. How large chunks are ([`BatchSize`]) may follow the time that those before took |
 //! | retry | [`ErrorAnswer`] | decides by SQLSTATE what is done about an error. What became of a COMMIT whose answer was lost is asked of the server, after its backend was ended, before anything is repeated. A table that changed is looked at anew |
 //! | session | [`Within`], [`DatabaseSettings`] | a connection for one chunk: begin, settings, work, commit. A chunk runs in a task of its own, which a dropped call does not cut short; a connection that did not end its transaction is never given back, and a read that nobody waits for is ended on the server. Bad rows are found here |
 //! | transport | [`Transport`] | sends a chunk as COPY, as one array of rows, as one array per column, through a temporary table, or row by row. Each verb has one statement; it reads its rows from whatever the transport makes. A call may have a second way, for chunks of few rows, and where the first turns out not to lead there: rows that come back go by COPY only as long as all that will be stored of them is known before they are sent |
@@ -123,6 +123,7 @@
 //! | a row too large for a message | refused before it is sent, with the limit | `errors::a_row_that_is_too_large_for_a_message_is_refused` |
 //! | rows of 10 KB, rows of 10 MB | chunks are cut by bytes, too | `input::the_byte_budget_cuts_chunks`, `input::rows_of_ten_megabytes_are_rows` |
 //! | no row, one row, a million rows | all fine | `contract::an_empty_batch_sends_nothing`, `contract::a_million_rows_go_in_and_come_back_exactly` |
+//! | a stream of rows: without an end, with an error in it, one that falls silent | no more rows are taken than chunks need; [`ErrorKind::Input`], and what was written before; a dropped call keeps what is in | `stream_input::*` |
 //! | keys that the server makes: identities, sequences of any step, cache and owner, defaults that the column rounds, triggers; in partitions too | come back on the right rows, and those that a trigger drops are told | `generated::*` |
 //! | identities and generated columns | left to the server; a key of the caller's own is stored as it is | `input::generated_columns_and_identities_are_left_to_the_server`, `tables::an_identity_*` |
 //! | row security, views, rules | INSERT where COPY would be refused or would pass them by | `tables::row_security_and_views_take_inserts_where_copy_cannot_go`, `input::rules_are_not_passed_by` |

@@ -4,6 +4,9 @@
 //! with one key must be found (update, upsert, delete), all are encoded first, and what falls out of the
 //! input is decided before anything is written; so every strategy sees the same rows.
 //!
+//! A stream's rows are encoded as they come; where they must be compared, as many at a time as the chunks have that run
+//! at once.
+//!
 //! Where the caller's own code makes the rows, [`ahead`] runs it on other cores.
 
 mod ahead;

@@ -11,13 +11,21 @@ use crate::report::Outcome;
 pub(crate) fn delete(table: &TableSql, source: Source, key: &[usize], hard: bool, form: Form) -> String {
     let from = source.relation(table, key);
     let marked = mark(table).filter(|_| !hard);
-    let matches = key_equals(table, key, "t", "s") + &and_live(table, "t", marked.is_some());
+    let live = and_live(table, "t", marked.is_some());
+    let set = |mark: &(usize, String)| {
+        let set: Vec<_> = std::iter::once(mark.clone()).chain(next_version(table)).collect();
+        format!("UPDATE {} AS t SET {}", table.name, assignments(table, &set))
+    };
+    if let (Form::Count, Some(is_one)) = (form, source.equals_any(table, key)) {
+        return match &marked {
+            None => format!("DELETE FROM {} AS t WHERE {is_one}{live}", table.name),
+            Some(mark) => format!("{} WHERE {is_one}{live}", set(mark)),
+        };
+    }
+    let matches = key_equals(table, key, "t", "s") + &live;
     let delete = |from: &str| match &marked {
         None => format!("DELETE FROM {} AS t USING {from} WHERE {matches}", table.name),
-        Some(mark) => {
-            let set: Vec<_> = std::iter::once(mark.clone()).chain(next_version(table)).collect();
-            format!("UPDATE {} AS t SET {} FROM {from} WHERE {matches}", table.name, assignments(table, &set))
-        }
+        Some(mark) => format!("{} FROM {from} WHERE {matches}", set(mark)),
     };
     if form == Form::Count {
         return delete(&from);

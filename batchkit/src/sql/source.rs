@@ -71,6 +71,17 @@ impl Source {
     }
 }
 
+impl Source {
+    /// That the key of `t` is one of those sent, where one array has them and that is all there is to know of them:
+    /// the server looks a key up in an array quicker than it joins a function's rows.
+    pub(super) fn equals_any(self, table: &TableSql, key: &[usize]) -> Option<String> {
+        let &[column] = key else { return None };
+        let column = &table.columns[column];
+        let is_plain = matches!(self, Source::Columns) && !column.taken_apart && column.collation.is_none();
+        is_plain.then(|| format!("t.{} = ANY($1::{}[])", column.name, column.type_sql))
+    }
+}
+
 /// The elements of an array lose their column's collation: it is put back, or the server's judgement of
 /// equal keys would be another than the table's.
 fn collated(table: &TableSql, given: &[usize], unnest: String) -> String {
