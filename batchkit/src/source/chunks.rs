@@ -186,9 +186,10 @@ impl<'a> Chunks<'a> {
         }
     }
 
-    /// Turns to the rows behind those that were collected, when all of these are through; whether there may be any.
+    /// Turns to the rows of a stream behind those that were collected, when all of these are through; whether there
+    /// may be any.
     pub(crate) fn start_next(&mut self) -> bool {
-        self.collected.take().is_some() && !self.is_exhausted
+        self.feed.is_stream() && !self.is_exhausted && self.collected.take().is_some()
     }
 
     /// The rows that were collected.
