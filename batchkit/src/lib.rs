@@ -123,7 +123,7 @@
 //! | a row too large for a message | refused before it is sent, with the limit | `errors::a_row_that_is_too_large_for_a_message_is_refused` |
 //! | rows of 10 KB, rows of 10 MB | chunks are cut by bytes, too | `input::the_byte_budget_cuts_chunks`, `input::rows_of_ten_megabytes_are_rows` |
 //! | no row, one row, a million rows | all fine | `contract::an_empty_batch_sends_nothing`, `contract::a_million_rows_go_in_and_come_back_exactly` |
-//! | a stream of rows: without an end, with an error in it, one that falls silent | no more rows are taken than chunks need; [`ErrorKind::Input`], and what was written before; a dropped call keeps what is in | `stream_input::*` |
+//! | a stream of rows: without an end, with an error in it, one that falls silent | no more rows are taken than chunks need; [`ErrorKind::Input`], and what was written before; the deadline ends the waiting, and a dropped call keeps what is in | `stream_input::*` |
 //! | keys that the server makes: identities, sequences of any step, cache and owner, defaults that the column rounds, triggers; in partitions too | come back on the right rows, and those that a trigger drops are told | `generated::*` |
 //! | identities and generated columns | left to the server; a key of the caller's own is stored as it is | `input::generated_columns_and_identities_are_left_to_the_server`, `tables::an_identity_*` |
 //! | row security, views, rules | INSERT where COPY would be refused or would pass them by | `tables::row_security_and_views_take_inserts_where_copy_cannot_go`, `input::rules_are_not_passed_by` |

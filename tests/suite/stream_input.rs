@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use batchkit::{
     BatchModel, BatchOperations, DuplicatePolicy, ErrorKind, ExecutionStrategy, Filter, OnRowError, Outcome, Transport,
@@ -249,6 +250,33 @@ async fn a_call_that_is_dropped_while_it_waits_for_rows_keeps_what_is_in() {
     assert_eq!(stored(&db).await.len(), 20);
     let report = tracker.report().unwrap();
     assert_eq!((report.inserted(), report.counts().of(Outcome::NotAttempted)), (20, 5));
+}
+
+/// No chunk is full when the rows stop coming: nothing is sent, and nothing waits for ever.
+#[tokio::test]
+async fn a_stream_that_falls_silent_is_waited_for_until_the_deadline() {
+    let db = database(TABLES).await;
+    let lines = BatchOperations::<Line>::new(db.pool.clone());
+    for (strategy, upserts, rows) in [
+        (ExecutionStrategy::Chunked, false, 7),
+        (ExecutionStrategy::Parallel, false, 7),
+        (ExecutionStrategy::Pipelined, false, 7),
+        (ExecutionStrategy::SingleQuery, false, 7),
+        (ExecutionStrategy::Chunked, true, 7),
+        (ExecutionStrategy::Chunked, true, 0),
+    ] {
+        db.run("TRUNCATE lines").await;
+        let rows = stream::iter((0..rows).map(|id| Ok::<_, Infallible>(line(id, "new")))).chain(stream::pending());
+        let timeout = Duration::from_millis(300);
+        let error = match upserts {
+            false => lines.batch_insert_stream(rows).strategy(strategy).batch_size(10).timeout(timeout).await.err(),
+            true => lines.batch_upsert_stream(rows).strategy(strategy).batch_size(10).timeout(timeout).await.err(),
+        };
+        let error = error.unwrap();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{strategy:?}: {error}");
+        assert_eq!(error.report().unwrap().inserted(), 0, "{strategy:?}: {error}");
+        assert!(stored(&db).await.is_empty(), "{strategy:?}: {error}");
+    }
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ use crate::observe::{self, Ending, ErrorObserver, Observation};
 use crate::plan::{self, Choice, Facts, Pairs};
 use crate::reject::{KeyColumn, KeyShape, Reject, RejectSink};
 use crate::report::Outcome;
-use crate::retry::{Policy, Renew, Retries, Shared, Works};
+use crate::retry::{Policy, Renew, Retries, Shared, Works, within};
 use crate::session::{
     Carrier, ChildWork, Draw, INSERTED_ROWS, JOINED_ROWS, OtherWay, Place, Session, Suspect, Suspects, Way, Within,
     Work,
@@ -133,7 +133,9 @@ impl Request<'_> {
             let what = "rows with others below them can be inserted, and nothing else: update and upsert them apart";
             return Err(Error::new(ErrorKind::Config, what));
         }
-        poll_fn(|context| self.feed.poll_ready(context)).await;
+        let feed = &mut self.feed;
+        let ready = async { Ok(poll_fn(|context| feed.poll_ready(context)).await) };
+        within(policy.deadline.filter(|_| self.within.is_none()), ready).await?;
         if self.feed.is_empty() {
             return Ok(None);
         }
@@ -188,7 +190,9 @@ impl Request<'_> {
         let layout = target.layout(&*verb, graph.layouts());
         let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key), started);
         let books = Books::new(ledger, self.sink, observation, self.config.log_progress, self.tracker.as_ref());
-        let chunks = Chunks::new(self.feed, self.model, Arc::clone(&layout), style);
+        // Inside of a caller's transaction its own settings hold.
+        let deadline = policy.deadline.filter(|_| self.within.is_none());
+        let chunks = Chunks::new(self.feed, self.model, Arc::clone(&layout), style).until(deadline);
         let mut running = Running { chunks, books: Arc::clone(&books) };
         let types = read_types(self.model, &table);
         let post = self.post.map(|function| Arc::new(Post { function, types: Arc::clone(&types) }));

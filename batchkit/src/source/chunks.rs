@@ -5,6 +5,8 @@ use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::ahead::Ahead;
 use super::feed::{Encoded, Feed, Layout, Piece};
 use super::graph::ChildFault;
@@ -13,6 +15,7 @@ use super::pace::Pace;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::reject::Reject;
+use crate::retry::within;
 use crate::wire::{EncodedRows, RowsBuilder};
 
 /// How large a chunk may be; it has at least one row.
@@ -97,6 +100,7 @@ pub(crate) struct Chunks<'a> {
     builder: RowsBuilder,
     /// The input positions of the builder's rows.
     positions: Vec<usize>,
+    deadline: Option<Instant>,
     /// Whether the caller's iterator has ended: it is not asked again.
     is_exhausted: bool,
     /// Rows that the encoding ended at, which no chunk has.
@@ -149,11 +153,17 @@ impl<'a> Chunks<'a> {
             next_chunk: 0,
             builder: RowsBuilder::default(),
             positions: Vec::new(),
+            deadline: None,
             is_exhausted: false,
             bad: Vec::new(),
             rejects: style.turns_away.then(Vec::new),
             dropped: Vec::new(),
         }
+    }
+
+    /// A stream's rows are waited for until then.
+    pub(crate) fn until(self, deadline: Option<Instant>) -> Self {
+        Chunks { deadline, ..self }
     }
 
     /// Encodes all rows now, to be compared with each other; the rows and their input positions. Of a stream, as many
@@ -302,7 +312,9 @@ impl<'a> Chunks<'a> {
         while !self.is_exhausted && self.builder.len() < limits.rows && self.builder.byte_len() < limits.bytes {
             let Some(ahead) = &mut self.ahead else {
                 if self.feed.is_stream() {
-                    poll_fn(|context| self.feed.poll_ready(context)).await;
+                    let feed = &mut self.feed;
+                    let ready = async { Ok(poll_fn(|context| feed.poll_ready(context)).await) };
+                    within(self.deadline, ready).await?;
                 }
                 match self.feed.encode_next(&self.layout, &mut self.builder) {
                     Some(encoded) => self.take_down(encoded)?,
