@@ -134,7 +134,7 @@ impl Request<'_> {
             return Err(Error::new(ErrorKind::Config, what));
         }
         let feed = &mut self.feed;
-        let ready = async { Ok(poll_fn(|context| feed.poll_ready(context)).await) };
+        let ready = poll_fn(|context| feed.poll_ready(context).map(Ok));
         within(policy.deadline.filter(|_| self.within.is_none()), ready).await?;
         if self.feed.is_empty() {
             return Ok(None);

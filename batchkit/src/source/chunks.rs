@@ -313,7 +313,7 @@ impl<'a> Chunks<'a> {
             let Some(ahead) = &mut self.ahead else {
                 if self.feed.is_stream() {
                     let feed = &mut self.feed;
-                    let ready = async { Ok(poll_fn(|context| feed.poll_ready(context)).await) };
+                    let ready = poll_fn(|context| feed.poll_ready(context).map(Ok));
                     within(self.deadline, ready).await?;
                 }
                 match self.feed.encode_next(&self.layout, &mut self.builder) {
