@@ -198,6 +198,7 @@ impl<M: BatchModel> BatchOperations<M> {
     /// its report.
     ///
     /// ```no_run
+    /// # use batchkit::BatchModel;
     /// # #[derive(batchkit::BatchModel)] #[batch(table = "readings")]
     /// # struct Reading { #[batch(key)] id: i64, value: f64 }
     /// # async fn run(here: batchkit::BatchOperations<Reading>, there: batchkit::BatchOperations<Reading>)
