@@ -6,6 +6,7 @@
 mod contestants;
 mod crossover;
 mod data;
+mod instructions;
 mod machine;
 mod measure;
 mod report;
@@ -14,9 +15,11 @@ mod task;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use batchkit_testbed::server::Server;
 use clap::Parser;
+use tokio::runtime::Builder;
 
 use contestants::Name;
 use measure::{Bench, CALLS};
@@ -43,6 +46,12 @@ struct Arguments {
     /// Leaves batchkit's own transports beside each other out.
     #[arg(long)]
     no_crossover: bool,
+    /// Leaves the instructions out.
+    #[arg(long)]
+    no_instructions: bool,
+    /// Only makes so many calls of the first verb by the first contestant: what is counted by callgrind.
+    #[arg(long, hide = true)]
+    calls: Option<u32>,
     /// How often each contestant has its turn.
     #[arg(long, default_value_t = 5)]
     repetitions: usize,
@@ -71,9 +80,31 @@ struct Arguments {
 
 const SMALL: [usize; 3] = [1, 10, 100];
 
-#[tokio::main]
-async fn main() -> Result<(), Failure> {
+fn main() -> Result<ExitCode, Failure> {
     let arguments = Arguments::parse();
+    if let Some(calls) = arguments.calls {
+        // One thread: what several do while they wait for each other differs from run to run.
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let takes_part = runtime.block_on(make_calls(&arguments, calls))?;
+        return Ok(if takes_part { ExitCode::SUCCESS } else { ExitCode::from(instructions::TAKES_NO_PART) });
+    }
+    Builder::new_multi_thread().enable_all().build()?.block_on(tell(arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the calls whose instructions are counted; whether the contestant takes part.
+async fn make_calls(arguments: &Arguments, calls: u32) -> Result<bool, Failure> {
+    let (Some(&rows), Some(&verb), Some(&name)) =
+        (arguments.rows.first(), arguments.verbs.first(), arguments.contestants.first())
+    else {
+        return Err("calls of which verb, by whom?".into());
+    };
+    let bench = Bench::new(Server::start().await?, rows, 0, arguments.batch_size).await?;
+    instructions::calls(&bench, name, verb, rows, calls).await
+}
+
+/// Measures, and tells what was measured.
+async fn tell(arguments: Arguments) -> Result<(), Failure> {
     let results = match &arguments.from {
         Some(file) => serde_json::from_str(&fs::read_to_string(file)?)?,
         None => measure(&arguments).await?,
@@ -116,6 +147,9 @@ async fn measure(arguments: &Arguments) -> Result<Results, Failure> {
     }
     for &rows in arguments.small.iter().filter(|_| !arguments.no_small) {
         results.small.push(bench.small(rows, &verbs, &names).await?);
+    }
+    if !arguments.no_instructions {
+        results.instructions = instructions::count(&bench.place.database, &verbs, &names)?;
     }
     if !arguments.no_steady {
         let chosen = |verb: &Verb| matches!(verb, Verb::Get | Verb::Update | Verb::Delete);

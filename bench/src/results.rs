@@ -23,6 +23,34 @@ pub struct Results {
     pub steady: Vec<Steady>,
     #[serde(default)]
     pub crossover: Vec<Crossover>,
+    #[serde(default)]
+    pub instructions: Counts,
+}
+
+/// The client's work in instructions per row, for calls with so many rows.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Counts {
+    pub rows: usize,
+    pub counts: Vec<Count>,
+}
+
+/// The instructions of one contestant for one verb, per row.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Count {
+    pub verb: Verb,
+    pub name: Name,
+    pub instructions: f64,
+}
+
+impl Counts {
+    /// The same as a table of times: the grids are made of those.
+    pub fn table(&self) -> Table {
+        let entry = |count: &Count| {
+            let time = Time { cpu: count.instructions, ..Time::default() };
+            Entry { verb: count.verb, name: count.name, time }
+        };
+        Table { rows: self.rows, entries: self.counts.iter().map(entry).collect() }
+    }
 }
 
 /// Where and when it was measured.

@@ -294,7 +294,7 @@ fn statements_show_it_without_a_server() {
     assert!(notes.batch_delete([1_i64]).hard().sql().unwrap().starts_with("DELETE FROM"));
     let get = notes.batch_get([1_i64]);
     assert!(get.sql().unwrap().ends_with("AND t.\"deleted_at\" IS NULL"));
-    assert!(notes.batch_get([1_i64]).with_deleted().sql().unwrap().ends_with("t.\"id\" = s.c0"));
+    assert!(notes.batch_get([1_i64]).with_deleted().sql().unwrap().ends_with("t.\"id\" = ANY($1::int8[])"));
     let items = BatchOperations::<Item>::new(pool);
     let get = items.batch_get([uuid::Uuid::nil()]).sql().unwrap();
     assert!(get.ends_with("AND NOT t.\"gone\""), "{get}");

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 
 use super::encode::{RawRow, raw_rows};
 use super::graph::RawGraph;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Association, Model, ReadRow, RelationPaths};
 use crate::operation::relate_slots;
-use crate::relation::{Answers, Question, Relate, Tree};
+use crate::relation::{Answers, Block, Question, Relate, Tree};
 use crate::wire::{ColumnType, RowsBuilder};
 
 /// The question of one relation for the rows of one level: which rows are related to these keys.
@@ -78,18 +78,19 @@ impl Relate for Store<'_> {
 
     async fn answer(&mut self, questions: Vec<Question>) -> Result<Vec<Answers>> {
         let mut answers = Vec::with_capacity(questions.len());
-        for Question { model, association, keys } in questions {
+        for Question { model, association, keys, decode: _ } in questions {
             let keys = raw_rows(&keys);
-            let mut builder = RowsBuilder::default();
+            let count = keys.len();
+            let (mut builder, mut owners) = (RowsBuilder::default(), Vec::new());
             if !keys.is_empty() {
                 for (key, row) in self.0.related(RelatedKeys { model, association, keys }).await? {
-                    let position = i64::try_from(key).unwrap_or(i64::MAX).to_be_bytes();
-                    let fields: Vec<Option<&[u8]>> =
-                        std::iter::once(Some(&position[..])).chain(row.iter().map(Option::as_deref)).collect();
-                    builder.push_raw(fields.into_iter());
+                    // A store that answers for a key that is none is caught here, not where the rows are attached.
+                    let unknown = || Error::new(ErrorKind::Accounting, "a related row belongs to no key");
+                    owners.push((key < count).then_some(key).ok_or_else(unknown)?);
+                    builder.push_raw(row.iter().map(Option::as_deref));
                 }
             }
-            answers.push(vec![builder.finish()]);
+            answers.push(vec![Block::new(builder.finish(), owners)]);
         }
         Ok(answers)
     }

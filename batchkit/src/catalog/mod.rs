@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use check::{check, refuse_incomplete};
+pub(crate) use table::equal_by_bytes;
 pub use table::{CheckConstraint, ForeignKey, Identity, RelationKind, Rights, Table, TableColumn, TableKey, Trigger};
 
 use crate::error::Result;

@@ -1,7 +1,9 @@
 //! A table as the server describes it. The field names are those of the catalogue query's JSON.
 
-use postgres_types::{Oid, Type};
+use postgres_types::{Kind, Oid, Type};
 use serde::Deserialize;
+
+use crate::wire::base;
 
 /// A table as the server describes it.
 #[derive(Debug, Clone, Deserialize)]
@@ -106,6 +108,38 @@ pub struct TableColumn {
     pub collation: Option<String>,
     /// Whether equal texts have equal bytes under its collation.
     pub deterministic: bool,
+}
+
+impl TableColumn {
+    /// Whether the server finds two of its values equal exactly when their bytes are. What is equal otherwise (citext,
+    /// numeric, char(n), floats, ICU collations, values that the column rounds), only the server can say.
+    pub(crate) fn equal_bytes(&self) -> bool {
+        let text = matches!(*base(&self.ty), Type::TEXT | Type::VARCHAR);
+        !self.modified && equal_by_bytes(&self.ty) && (self.deterministic || !text)
+    }
+}
+
+/// The same of values of this type; of texts, where their collation is deterministic.
+pub(crate) fn equal_by_bytes(ty: &Type) -> bool {
+    let ty = base(ty);
+    let plain = matches!(
+        *ty,
+        Type::BOOL
+            | Type::INT2
+            | Type::INT4
+            | Type::INT8
+            | Type::OID
+            | Type::CHAR
+            | Type::UUID
+            | Type::DATE
+            | Type::TIME
+            | Type::TIMESTAMP
+            | Type::TIMESTAMPTZ
+            | Type::BYTEA
+            | Type::TEXT
+            | Type::VARCHAR
+    );
+    plain || matches!(ty.kind(), Kind::Enum(_))
 }
 
 fn unknown_type() -> Type {

@@ -66,7 +66,7 @@ impl<M: BatchModel, R: PatchRow<M>> PatchRow<M> for &R {}
     message = "`{Self}` cannot be read back",
     note = "a `#[batch(write_only)]` model can be inserted, updated and deleted, not returned"
 )]
-pub trait ReadRow: BatchModel + WriteRow<Self> {
+pub trait ReadRow: BatchModel + WriteRow<Self> + 'static {
     /// Reads one row whose fields are all of the model's columns, in order.
     ///
     /// # Errors

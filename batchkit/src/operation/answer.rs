@@ -39,7 +39,9 @@ impl Answered {
         let rows = rows.into_iter().enumerate().map(|(position, row)| match row {
             None => Ok(None),
             // What was written is in all the same.
-            Some(row) => decode(row.fields(), &types)
+            Some(row) => row
+                .take_decoded()
+                .map_or_else(|| decode(row.fields(), &types), Ok)
                 .map(Some)
                 .map_err(|error: Error| error.of_row(position).with_report(report.clone())),
         });

@@ -21,6 +21,7 @@ use crate::settings::DatabaseSettings;
 use crate::source::Feed;
 use crate::sql::Form;
 use crate::strategy::Function;
+use crate::wire::{Start, decoding};
 
 /// A call of the verb `V` on the table of `M` that has not started yet. `.await` runs it.
 ///
@@ -88,13 +89,13 @@ pub trait Answer<M, V> {
 /// What a statement has to answer; opaque outside of this crate.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct AnswerForm(pub(super) Form);
+pub struct AnswerForm(pub(super) Form, Option<Start>);
 
 impl<M, V: CountVerb> Answer<M, V> for Plain {
     type Output = V::Count;
 
     fn form() -> AnswerForm {
-        AnswerForm(Form::Count)
+        AnswerForm(Form::Count, None)
     }
 
     fn answer(answered: Answered) -> Result<V::Count> {
@@ -107,7 +108,7 @@ impl<M: ReadRow, V> Answer<M, V> for Returning {
     type Output = Vec<M>;
 
     fn form() -> AnswerForm {
-        AnswerForm(Form::Rows)
+        AnswerForm(Form::Rows, Some(decoding::<M>))
     }
 
     fn answer(answered: Answered) -> Result<Vec<M>> {
@@ -119,7 +120,7 @@ impl<M: ReadRow, V> Answer<M, V> for Aligned {
     type Output = Vec<Option<M>>;
 
     fn form() -> AnswerForm {
-        AnswerForm(Form::Rows)
+        AnswerForm(Form::Rows, Some(decoding::<M>))
     }
 
     fn answer(answered: Answered) -> Result<Vec<Option<M>>> {
@@ -131,7 +132,7 @@ impl<M, V> Answer<M, V> for Reported {
     type Output = Report;
 
     fn form() -> AnswerForm {
-        AnswerForm(Form::Outcomes)
+        AnswerForm(Form::Outcomes, None)
     }
 
     fn answer(answered: Answered) -> Result<Report> {
@@ -327,13 +328,16 @@ where
     }
 
     pub(super) fn request(self, post: Option<Arc<Function>>) -> Request<'a> {
+        let AnswerForm(asked, decode) = A::form();
         Request {
             engine: self.engine,
             model: M::MODEL,
             feed: self.feed,
             verb: Box::new(self.verb),
             config: self.config,
-            asked: A::form().0,
+            asked,
+            // Post-processing decodes the rows of a chunk by itself.
+            decode: decode.filter(|_| post.is_none()),
             within: self.within,
             observer: self.observer,
             sink: self.sink,

@@ -63,7 +63,7 @@ macro_rules! question {
             fn into_future(self) -> Self::IntoFuture {
                 Box::pin(async move {
                     let $name { engine, asked, within, timeout } = self;
-                    let (rows, _) = read::query(&engine, within, timeout, M::MODEL, &asked).await?;
+                    let (rows, _) = read::query(&engine, within, timeout, M::MODEL, &asked, None).await?;
                     $read(&rows).ok_or_else(|| missing(M::MODEL))
                 })
             }

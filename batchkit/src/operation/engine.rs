@@ -15,7 +15,7 @@ use super::graph::{Graph, Keys};
 use super::insert::Insert;
 use super::verb::{Unique, Verb};
 use crate::books::{Books, Tracker};
-use crate::catalog::{Catalog, RelationKind, Table, TableKey, check};
+use crate::catalog::{Catalog, RelationKind, Table, TableColumn, TableKey, check};
 use crate::config::{BatchConfig, DuplicatePolicy, OnRowError, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
@@ -27,14 +27,14 @@ use crate::reject::{KeyColumn, KeyShape, Reject, RejectSink};
 use crate::report::Outcome;
 use crate::retry::{Policy, Renew, Retries, Shared, Works, within};
 use crate::session::{
-    Carrier, ChildWork, Draw, INSERTED_ROWS, JOINED_ROWS, OtherWay, Place, Session, Suspect, Suspects, Way, Within,
-    Work,
+    Carrier, ChildWork, Draw, INSERTED_ROWS, JOINED_ROWS, Matching, OtherWay, Place, Session, Suspect, Suspects, Way,
+    Within, Work,
 };
 use crate::settings::Opening;
 use crate::source::{ChildLayout, Chunks, Feed, Layout};
 use crate::sql::{self, Foretold, Form, Source, TableSql};
 use crate::strategy::{self, Function, InCaller, InPool, Post, Runner};
-use crate::wire::{ColumnType, EncodedRows, Fault, RowType};
+use crate::wire::{ColumnType, Decoder, EncodedRows, Fault, RowType, Start};
 
 /// What all calls of one `BatchOperations` share.
 #[derive(Debug, Clone)]
@@ -85,6 +85,7 @@ pub(crate) struct Request<'a> {
     pub(crate) verb: Box<dyn Verb>,
     pub(crate) config: BatchConfig,
     pub(crate) asked: Form,
+    pub(crate) decode: Option<Start>,
     pub(crate) within: Option<Within<'a>>,
     pub(crate) observer: ErrorObserver,
     pub(crate) sink: RejectSink,
@@ -197,7 +198,9 @@ impl Request<'_> {
         let types = read_types(self.model, &table);
         let post = self.post.map(|function| Arc::new(Post { function, types: Arc::clone(&types) }));
         let result = async {
-            let (work, choices) = target.graph_work(&*verb, self.config.transport, below_form, &graph, &keys)?;
+            let (mut work, choices) = target.graph_work(&*verb, self.config.transport, below_form, &graph, &keys)?;
+            let decoder = self.decode.map(|start| Decoder { start, types: Arc::clone(&types), head: 0 });
+            work.decoder.clone_from(&decoder);
             tracing::Span::current()
                 .record("batchkit.transport", tracing::field::debug(choices.of(chunk_rows).transport));
             let (pool, fallback) = (self.engine.pool.clone(), strategy::fallback(&self.config));
@@ -206,8 +209,18 @@ impl Request<'_> {
                     let (engine, transport) = (self.engine.clone(), self.config.transport);
                     let model = self.model;
                     let verb = Arc::clone(&verb);
-                    let renewal =
-                        Renewal { engine, model, layout, verb, transport, form, rejects, children, below_form };
+                    let renewal = Renewal {
+                        engine,
+                        model,
+                        layout,
+                        verb,
+                        transport,
+                        form,
+                        rejects,
+                        children,
+                        below_form,
+                        decoder,
+                    };
                     let works = Works::new(work, Box::new(renewal));
                     let shared = Arc::new(Shared { pool, works, policy: Arc::clone(&policy) });
                     Runner::Pool(InPool { shared, books: Arc::clone(&books), fallback, pace })
@@ -411,7 +424,8 @@ impl Target<'_> {
             let single = choice.transport == Transport::Single;
             let sql = verb.sql(self.model, &table_sql, carrier.source(), single, form);
             let statement_rows = if verb.inserts() { INSERTED_ROWS } else { JOINED_ROWS };
-            Way { sql, carrier, statement_rows, draw: None }
+            let matching = carrier.source().and_then(|source| verb.matching(self.model, &table_sql, source, form));
+            Way { sql, carrier, statement_rows, draw: None, matching: matching.unwrap_or(Matching::Ordinal) }
         };
         let work = Work {
             way: way(choice),
@@ -423,6 +437,7 @@ impl Target<'_> {
             writes: verb.writes(),
             turns_away: self.rejects,
             below,
+            decoder: None,
         };
         Ok((work, Choices { choice, other }))
     }
@@ -439,7 +454,7 @@ impl Target<'_> {
         let places = all.iter().filter_map(place).collect();
         let draw = Some(Draw { sql, lock, places });
         let sql = sql::copy_from(table_sql, &all);
-        Way { sql, carrier: Carrier::CopyInto, statement_rows: INSERTED_ROWS, draw }
+        Way { sql, carrier: Carrier::CopyInto, statement_rows: INSERTED_ROWS, draw, matching: Matching::Ordinal }
     }
 
     fn carrier(&self, table_sql: &TableSql, choice: Choice, rows_possible: bool) -> Carrier {
@@ -647,6 +662,7 @@ struct Renewal {
     rejects: bool,
     children: &'static [Child],
     below_form: Form,
+    decoder: Option<Decoder>,
 }
 
 #[async_trait]
@@ -677,7 +693,8 @@ impl Renew for Renewal {
             let what = "the keys of the table are made in another way than when the call began";
             return Err(Error::schema(&self.model.display_name(), vec![what.to_owned()]));
         }
-        target.graph_work(&*self.verb, self.transport, self.below_form, &graph, &keys).map(|(work, _)| work)
+        let (work, _) = target.graph_work(&*self.verb, self.transport, self.below_form, &graph, &keys)?;
+        Ok(Work { decoder: self.decoder.clone(), ..work })
     }
 }
 
@@ -751,7 +768,7 @@ impl Asking<'_, '_, '_> {
     /// The rows whose key columns are equal: by their bytes where those decide, else the server is asked.
     async fn equal(&mut self, key: &[usize], rows: &EncodedRows, nulls_equal: bool) -> Result<Pairs> {
         let Target { model, table, .. } = self.target;
-        if key.iter().filter_map(|&c| table.column(model.columns[c].name)).all(plan::equal_bytes) {
+        if key.iter().filter_map(|&c| table.column(model.columns[c].name)).all(TableColumn::equal_bytes) {
             let fields: Vec<usize> = key.iter().map(|&column| self.target.field(column)).collect();
             return Ok(plan::same_bytes(rows, &fields, nulls_equal));
         }

@@ -5,7 +5,7 @@ use super::verb::Verb;
 use crate::error::Result;
 use crate::model::{Model, UniqueKey};
 use crate::report::{Counts, Outcome};
-use crate::session::Reading;
+use crate::session::{Matching, Reading};
 use crate::sql::{self, Form, Source, TableSql};
 
 /// The verb of [`BatchOperations::batch_get`](crate::BatchOperations::batch_get).
@@ -57,6 +57,13 @@ impl Verb for Get {
 
     fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _single: bool, form: Form) -> String {
         sql::get(table, source.unwrap_or(Source::Columns), self.key.columns, self.with_deleted, form)
+    }
+
+    fn matching(&self, _model: &Model, table: &TableSql, source: Source, form: Form) -> Option<Matching> {
+        let column = sql::matched_by_key(table, source, self.key.columns, form)?;
+        let answered = if form == Form::Rows { column } else { 0 };
+        // The key's column is the only one that is sent.
+        Some(Matching::Key { sent: 0, answered, outcome: Outcome::Found })
     }
 
     fn writes(&self) -> bool {

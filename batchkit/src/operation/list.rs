@@ -20,7 +20,7 @@ use crate::order::{Cursor, Order, OrderBy, OrderColumn, Position};
 use crate::relation::Tree;
 use crate::session::Within;
 use crate::sql::{self, Arguments, Select, TableSql};
-use crate::wire::{ColumnType, EncodedRows};
+use crate::wire::{ColumnType, EncodedRows, decoding};
 
 /// A read of the rows that fulfil a filter. `.await` gives them all; [`page`](List::page) so many and where to go
 /// on; [`stream`](List::stream) one after the other, holding few.
@@ -235,7 +235,8 @@ impl<'a, M: ReadRow> List<'a, M> {
             (None, caller) => caller.as_mut().map(Within::lend),
         };
         let lent = within.as_mut().map(Within::lend);
-        let (rows, columns) = read::query(&self.engine, lent, self.timeout, M::MODEL, &self.selection).await?;
+        let (rows, columns) =
+            read::query(&self.engine, lent, self.timeout, M::MODEL, &self.selection, Some(decoding::<M>)).await?;
         let (rows, shown) = show(rows, &columns)?;
         // Within the time that is left.
         let timeout = self.timeout.or(self.engine.config.timeout);
@@ -291,7 +292,9 @@ impl<'a, M: ReadRow + 'a> IntoFuture for List<'a, M> {
 
 /// The end of every read of rows: they become the caller's structs.
 pub(super) fn decode_all<M: ReadRow>(rows: &EncodedRows, columns: &[ColumnType]) -> Result<Vec<M>> {
-    (0..rows.len()).map(|row| decode(rows.fields(row), columns)).collect()
+    let mut decoded = rows.take_all_decoded().into_iter();
+    let row = |row| decoded.next().flatten().map_or_else(|| decode(rows.fields(row), columns), Ok);
+    (0..rows.len()).map(row).collect()
 }
 
 impl<M: BatchModel> Selection<'_, M> {

@@ -19,7 +19,7 @@ use crate::retry::{Policy, Retries};
 use crate::session::{Parameters, Question, Read, Session, Values, Within};
 use crate::settings::Plans;
 use crate::sql::{Arguments, TableSql};
-use crate::wire::{ColumnType, EncodedRows};
+use crate::wire::{ColumnType, Decoder, EncodedRows, Start};
 
 /// The rows of an answer, still encoded, and the types of the model's columns.
 pub(super) type Fetched = (EncodedRows, Arc<[ColumnType]>);
@@ -101,12 +101,13 @@ pub(super) async fn query(
     timeout: Option<Duration>,
     model: &'static Model,
     statement: &impl Statement,
+    decode: Option<Start>,
 ) -> Result<Fetched> {
     let policy = policy(&engine.config, timeout.or(engine.config.timeout.filter(|_| within.is_none())));
     let mut again = Again::new(&policy);
     loop {
         let lent = within.as_mut().map(Within::lend);
-        let error = match policy.within_deadline(query_once(engine, lent, &policy, model, statement)).await {
+        let error = match policy.within_deadline(query_once(engine, lent, &policy, model, statement, decode)).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error.in_table(model.display_name()),
         };
@@ -124,13 +125,15 @@ async fn query_once(
     policy: &Policy,
     model: &'static Model,
     statement: &impl Statement,
+    decode: Option<Start>,
 ) -> Result<Fetched> {
     let table = engine.table(model, within.as_mut().map(Within::lend)).await?;
     let prepared = Prepared::new(model, &table, statement)?;
     let encode = |parameters: &[Type]| prepared.encode(statement, parameters);
     let session = Session::open(&engine.pool, within).await?;
     let question = Question { sql: &prepared.sql, types: &prepared.types, encode: &encode };
-    let read = Read { sql: prepared.sql.clone(), parameters: Parameters::Asked(&question) };
+    let decoder = decode.map(|start| Decoder { start, types: Arc::clone(&prepared.columns), head: 0 });
+    let read = Read { sql: prepared.sql.clone(), parameters: Parameters::Asked(&question), decoder };
     let answers = session.read(&policy.opening, Plans::OfTheirRows, &[read]).await;
     session.end_read().await;
     let rows = answers?.pop().ok_or_else(|| Error::new(ErrorKind::Accounting, "the answer is missing"))?;
@@ -150,7 +153,7 @@ pub(super) async fn explain(
     model: &'static Model,
     statement: &impl Statement,
 ) -> Result<String> {
-    let (lines, _) = query(engine, within, timeout, model, &Explain(statement)).await?;
+    let (lines, _) = query(engine, within, timeout, model, &Explain(statement), None).await?;
     let line = |row| lines.row(row).next().flatten().map(String::from_utf8_lossy).unwrap_or_default();
     Ok((0..lines.len()).map(line).collect::<Vec<_>>().join("\n"))
 }

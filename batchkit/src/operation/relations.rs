@@ -20,12 +20,12 @@ use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Model, ReadRow, RelationOrder, RelationPaths, Relations, Relationship};
 use crate::observe::ErrorObserver;
-use crate::relation::{Answers, Question, Relate, Tree, load};
+use crate::relation::{Answers, Block, Owner, Positions, Question, Relate, Tree, has_ordinal, load, positions};
 use crate::retry::{Policy, Retries};
 use crate::session::{JOINED_ROWS, Parameters, Read, Session, Within};
 use crate::settings::Plans;
 use crate::sql::{self, TableSql};
-use crate::wire::{ColumnType, EncodedRows};
+use crate::wire::{ColumnType, Decoder, EncodedRows};
 
 /// A read whose rows come with what they are related to: see [`Call::load_relations`].
 #[must_use = "a call does nothing until it is awaited"]
@@ -158,6 +158,29 @@ struct Server<'e, 'w> {
     policy: Arc<Policy>,
 }
 
+/// The statements of a question, and how their rows find its keys.
+struct Asked<'q> {
+    question: &'q Question,
+    reads: Vec<Read<'static>>,
+    /// Whether the first statement is a lock.
+    is_locked: bool,
+    /// How many statements have rows.
+    parts: usize,
+    owner: Owner,
+    /// The fields that the rows of a key are ordered by, where the server does not.
+    sort: Option<&'static [usize]>,
+}
+
+impl Asked<'_> {
+    /// The answers, out of those of all statements that were not taken yet.
+    fn answers(&self, all: &mut impl Iterator<Item = EncodedRows>) -> Result<Answers> {
+        let positions =
+            if self.owner == Owner::Position { Positions::default() } else { positions(&self.question.keys) };
+        let block = |rows| Block::answered(rows, self.owner, &positions, self.sort);
+        all.skip(usize::from(self.is_locked)).take(self.parts).map(block).collect()
+    }
+}
+
 impl Server<'_, '_> {
     fn table(&self, model: &'static Model) -> Result<&Table> {
         let known = self.tables.iter().find(|(known, _)| known.is(model));
@@ -166,14 +189,12 @@ impl Server<'_, '_> {
     }
 
     /// The statements of a question.
-    fn reads(&self, question: &Question) -> Result<Vec<Read<'static>>> {
-        if question.keys.is_empty() {
-            return Ok(Vec::new());
-        }
+    fn asked<'q>(&self, question: &'q Question) -> Result<Asked<'q>> {
         let association = question.association;
         let (model, target_model) = (question.model, (association.target)());
         let table = self.table(model)?;
         let own = TableSql::known(model, table);
+        let types = read_types(target_model, self.table(target_model)?);
         let target = TableSql::known(target_model, self.table(target_model)?);
         let link = match &association.through {
             Some(through) => {
@@ -182,39 +203,47 @@ impl Server<'_, '_> {
             }
             None => None,
         };
-        // Rows of one key come in one order, also where none is declared.
-        let by_key: Vec<RelationOrder>;
+        // Rows of one key come in one order, also where none is declared. A server without an index for it would sort
+        // them all; here they mostly have it already.
         let is_many = matches!(association.relationship, Relationship::HasMany | Relationship::ManyToMany);
-        let order = match association.order {
-            [] if is_many => {
-                let key = target_model.key.map_or(&[][..], |key| key.columns);
-                by_key = key.iter().map(|&column| RelationOrder { column, descending: false }).collect();
-                &by_key[..]
-            }
-            order => order,
-        };
-        let sql = sql::related(&sql::Related {
+        let by_key = target_model.key.filter(|_| association.order.is_empty() && is_many);
+        let by_key = by_key.map_or(&[][..], |key| key.columns);
+        let sort = by_key.iter().all(|&column| types.get(column).is_some_and(has_ordinal)).then_some(by_key);
+        let by_key: Vec<RelationOrder> =
+            by_key.iter().map(|&column| RelationOrder { column, descending: false }).collect();
+        let columns = association.columns;
+        let mut related = sql::Related {
             own: &own,
-            columns: association.columns,
+            columns,
             through: link.as_ref().map(|(table, columns, target_columns)| (table, *columns, *target_columns)),
             target: &target,
             target_columns: (association.target_columns)(),
-            order,
+            order: if association.order.is_empty() { &by_key } else { association.order },
             only_live: !self.engine.with_deleted,
-        });
-        let columns = association.columns;
+        };
+        let owner = related.owner();
+        let sort = sort.filter(|sort| !sort.is_empty() && owner != Owner::Position);
+        if sort.is_some() {
+            related.order = &[];
+        }
+        let sql = sql::related(&related);
         let target = Target { model, table, columns, rejects: false, writes: false };
         let carrier = target.columns_carrier(&own, columns);
-        let lock =
-            carrier.lock().map(|lock| Read { sql: lock.to_owned(), parameters: Parameters::Encoded(Vec::new()) });
+        let lock = carrier.lock().map(Read::plain);
+        let is_locked = lock.is_some();
+        let decoder = Decoder { start: question.decode, types, head: owner.head() };
         let statement = |part: std::ops::Range<usize>| {
             let first = i64::try_from(part.start).unwrap_or(i64::MAX);
             let mut parameters = carrier.parameters(&question.keys.slice(part))?;
-            parameters.push(Bytes::copy_from_slice(&first.to_be_bytes()));
-            Ok(Read { sql: sql.clone(), parameters: Parameters::Encoded(parameters) })
+            if owner == Owner::Position {
+                parameters.push(Bytes::copy_from_slice(&first.to_be_bytes()));
+            }
+            Ok(Read { sql: sql.clone(), parameters: Parameters::Encoded(parameters), decoder: Some(decoder.clone()) })
         };
-        let statements = carrier.statements(&question.keys, JOINED_ROWS).into_iter().map(statement);
-        lock.into_iter().map(Ok).chain(statements).collect()
+        let statements = carrier.statements(&question.keys, JOINED_ROWS);
+        let parts = statements.len();
+        let reads = lock.into_iter().map(Ok).chain(statements.into_iter().map(statement)).collect::<Result<_>>()?;
+        Ok(Asked { question, reads, is_locked, parts, owner, sort })
     }
 
     async fn ask(&mut self, plans: Plans, reads: &[Read<'_>]) -> Result<Vec<EncodedRows>> {
@@ -232,11 +261,14 @@ impl Relate for Server<'_, '_> {
     }
 
     async fn answer(&mut self, questions: Vec<Question>) -> Result<Vec<Answers>> {
-        let reads = questions.iter().map(|question| self.reads(question)).collect::<Result<Vec<_>>>()?;
-        let of_each: Vec<usize> = reads.iter().map(Vec::len).collect();
-        let reads: Vec<Read<'_>> = reads.into_iter().flatten().collect();
+        let mut asked = Vec::with_capacity(questions.len());
+        for question in &questions {
+            asked.push(if question.keys.is_empty() { None } else { Some(self.asked(question)?) });
+        }
+        let reads: Vec<Read<'_>> =
+            asked.iter_mut().flatten().flat_map(|asked| std::mem::take(&mut asked.reads)).collect();
         if reads.is_empty() {
-            return Ok(vec![Answers::new(); questions.len()]);
+            return Ok(questions.iter().map(|_| Answers::new()).collect());
         }
         let most = questions.iter().map(|question| question.keys.len()).max().unwrap_or_default();
         let policy = Arc::clone(&self.policy);
@@ -250,7 +282,11 @@ impl Relate for Server<'_, '_> {
             }
         };
         let mut answers = answers.into_iter();
-        Ok(of_each.into_iter().map(|reads| answers.by_ref().take(reads).collect()).collect())
+        let blocks = |asked: &Option<Asked<'_>>| match asked {
+            None => Ok(Answers::new()),
+            Some(asked) => asked.answers(&mut answers),
+        };
+        asked.iter().map(blocks).collect()
     }
 }
 

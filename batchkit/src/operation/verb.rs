@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) use crate::model::positions;
 use crate::model::{Column, ColumnKind, Model, UniqueKey};
 use crate::report::Outcome;
-use crate::session::Reading;
+use crate::session::{Matching, Reading};
 use crate::sql::{Form, Source, TableSql, Written};
 
 /// A verb of one call. What a verb adds is its SQL and its answer; the way of the data is the engine's.
@@ -71,6 +71,11 @@ pub(crate) trait Verb: Send + Sync {
     /// The statement; `None` as the source is COPY into the target. `single` tells that each statement has
     /// one row.
     fn sql(&self, model: &Model, table: &TableSql, source: Option<Source>, single: bool, form: Form) -> String;
+
+    /// How answered rows find those that were sent, if not by an ordinal in front.
+    fn matching(&self, _model: &Model, _table: &TableSql, _source: Source, _form: Form) -> Option<Matching> {
+        None
+    }
 
     /// How the counting form's answer is read.
     fn reading(&self) -> Reading;

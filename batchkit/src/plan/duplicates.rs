@@ -3,40 +3,13 @@
 
 use std::collections::HashMap;
 
-use postgres_types::{Kind, Type};
-
-use crate::catalog::TableColumn;
 use crate::config::DuplicatePolicy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::ranges;
-use crate::wire::{EncodedRows, base};
+use crate::wire::EncodedRows;
 
 /// Rows that have the same key as another: each with the first row of its key, that one too.
 pub(crate) type Pairs = Vec<(usize, usize)>;
-
-/// Whether the server finds two values of the column equal exactly when their bytes are. What is equal
-/// otherwise (citext, numeric, char(n), floats, ICU collations, values that the column rounds), only the
-/// server can say.
-pub(crate) fn equal_bytes(column: &TableColumn) -> bool {
-    let ty = base(&column.ty);
-    let plain = matches!(
-        *ty,
-        Type::BOOL
-            | Type::INT2
-            | Type::INT4
-            | Type::INT8
-            | Type::OID
-            | Type::CHAR
-            | Type::UUID
-            | Type::DATE
-            | Type::TIME
-            | Type::TIMESTAMP
-            | Type::TIMESTAMPTZ
-            | Type::BYTEA
-    );
-    let text = matches!(*ty, Type::TEXT | Type::VARCHAR) && column.deterministic;
-    !column.modified && (plain || text || matches!(ty.kind(), Kind::Enum(_)))
-}
 
 /// Finds the rows whose key `fields` (positions in the encoded rows) have the same bytes as another's. A
 /// key with a NULL equals none, unless `nulls_equal`.

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
+use super::answers::Answers;
 use super::tree::Tree;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::model::{Association, Model, ReadRow, Related, RelatedValue, ToMany, ToOne};
 use crate::operation::decode;
-use crate::wire::{ColumnType, EncodedRows, RowsBuilder};
+use crate::wire::{ColumnType, EncodedRows, RowsBuilder, Start, decoding};
 
 /// The question of one relation of one level: which rows are related to these keys.
 pub(crate) struct Question {
@@ -17,11 +20,9 @@ pub(crate) struct Question {
     pub(crate) association: &'static Association,
     /// The keys that are asked about, each once, none with a NULL: the values of `association.columns`.
     pub(crate) keys: EncodedRows,
+    /// Starts to decode the related rows.
+    pub(crate) decode: Start,
 }
-
-/// The related rows of one question, in the relation's order: each has the position of its key in the question, from
-/// 0, as an int8 in front of all its columns.
-pub(crate) type Answers = Vec<EncodedRows>;
 
 /// How the columns of each model are encoded and decoded.
 pub(crate) type TypesOf<'a> = dyn Fn(&'static Model) -> Result<Arc<[ColumnType]>> + 'a;
@@ -76,7 +77,8 @@ impl<M: ReadRow> Level for Node<M> {
         for wanted in wanted {
             let (keys, key_of) = keys(rows, wanted.association, types)?;
             (wanted.keys, wanted.key_of) = (keys.len(), key_of);
-            questions.push(Question { model: M::MODEL, association: wanted.association, keys });
+            let decode = wanted.branch.decode();
+            questions.push(Question { model: M::MODEL, association: wanted.association, keys, decode });
         }
         Ok(questions)
     }
@@ -117,7 +119,8 @@ fn keys<M: ReadRow>(
         })?;
     }
     let all = builder.finish();
-    let mut known: HashMap<&[u8], usize> = HashMap::with_capacity(all.len());
+    let mut known: HashMap<&[u8], usize, RandomState> =
+        HashMap::with_capacity_and_hasher(all.len(), RandomState::default());
     let mut firsts = Vec::new();
     let key_of = (0..all.len()).map(|row| {
         if all.row(row).any(|field| field.is_none()) {
@@ -136,6 +139,9 @@ fn keys<M: ReadRow>(
 #[doc(hidden)]
 #[allow(private_interfaces, reason = "generated code hands it on and looks into nothing")]
 pub trait Branch<M>: Send {
+    /// Starts to decode related rows.
+    fn decode(&self) -> Start;
+
     /// Takes the related rows, and the relations of theirs that are loaded.
     fn take(&mut self, of: &'static Association, answers: Answers, below: Tree, types: &TypesOf<'_>) -> Result<()>;
 
@@ -171,21 +177,23 @@ struct Field<M, V: RelatedValue> {
     owners: Vec<usize>,
 }
 
-/// The bytes of the key's position in front of a related row's own fields.
-const POSITION: usize = 4 + 8;
-
 impl<M: ReadRow, V: RelatedValue<Target: ReadRow>> Branch<M> for Field<M, V> {
+    fn decode(&self) -> Start {
+        decoding::<V::Target>
+    }
+
     fn take(&mut self, of: &'static Association, answers: Answers, below: Tree, types: &TypesOf<'_>) -> Result<()> {
         self.label = of.label;
         let types = types((of.target)())?;
-        let mut rows = Vec::with_capacity(answers.iter().map(EncodedRows::len).sum());
+        let count = answers.iter().map(|block| block.rows.len()).sum();
+        let mut rows = Vec::with_capacity(count);
+        self.owners.reserve(count);
         for block in &answers {
-            for row in 0..block.len() {
-                let position = block.row(row).next().flatten().and_then(|bytes| bytes.try_into().ok());
-                let owner = position.and_then(|position| usize::try_from(i64::from_be_bytes(position)).ok());
-                let unknown = || Error::new(ErrorKind::Accounting, "a related row belongs to no key");
-                self.owners.push(owner.ok_or_else(unknown)?);
-                rows.push(decode::<V::Target>(block.fields(row).get(POSITION..).unwrap_or_default(), &types)?);
+            let mut decoded = block.rows.take_all_decoded();
+            for (owner, row, fields) in block.iter() {
+                self.owners.push(owner);
+                let decoded = decoded.get_mut(row).and_then(Option::take);
+                rows.push(decoded.map_or_else(|| decode(fields, &types), Ok)?);
             }
         }
         self.node = Some(Node::new(rows, below));
@@ -197,8 +205,13 @@ impl<M: ReadRow, V: RelatedValue<Target: ReadRow>> Branch<M> for Field<M, V> {
     }
 
     fn fill(&mut self, rows: &mut [M], key_of: &[Option<usize>], keys: usize) {
-        let mut groups: Vec<Vec<V::Target>> = Vec::new();
-        groups.resize_with(keys, Vec::new);
+        let mut sizes = vec![0; keys];
+        for &owner in &self.owners {
+            if let Some(size) = sizes.get_mut(owner) {
+                *size += 1;
+            }
+        }
+        let mut groups: Vec<Vec<V::Target>> = sizes.into_iter().map(Vec::with_capacity).collect();
         if let Some(mut node) = self.node.take() {
             node.fill();
             for (owner, row) in self.owners.drain(..).zip(node.rows) {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::branch::{Answers, Level, Node, Question};
+use super::answers::Answers;
+use super::branch::{Level, Node, Question};
 use super::tree::Tree;
 use crate::error::Result;
 use crate::model::{Model, ReadRow};

@@ -10,12 +10,14 @@
 //! and that of the related rows, and everything between the two works on encoded keys and rows. Who answers the
 //! questions of a level is a [`Relate`]: PostgreSQL, or a store in memory.
 
+mod answers;
 mod branch;
 mod load;
 mod stored;
 mod tree;
 
-pub(crate) use branch::{Answers, Question};
+pub(crate) use answers::{Answers, Block, Owner, Positions, has_ordinal, positions};
+pub(crate) use branch::Question;
 pub use branch::{Branched, to_many, to_one};
 pub(crate) use load::{Relate, load};
 pub(crate) use stored::Stored;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::BytesMut;
 
-use super::branch::{Answers, Question};
+use super::answers::{Answers, Block};
+use super::branch::Question;
 use super::load::Relate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
@@ -49,17 +50,16 @@ impl Relate for Stored {
 
     async fn answer(&mut self, questions: Vec<Question>) -> Result<Vec<Answers>> {
         let answer = |question: Question| {
-            let mut builder = RowsBuilder::default();
+            let (mut builder, mut owners) = (RowsBuilder::default(), Vec::new());
             let rows = self.rows.get(question.association.label);
             for key in 0..question.keys.len() {
-                let position = i64::try_from(key).unwrap_or(i64::MAX).to_be_bytes();
                 for row in rows.and_then(|rows| rows.get(question.keys.fields(key))).into_iter().flatten() {
-                    let fields: Vec<Option<&[u8]>> =
-                        std::iter::once(Some(&position[..])).chain(RawFields::new(row.fields())).collect();
+                    let fields: Vec<Option<&[u8]>> = RawFields::new(row.fields()).collect();
                     builder.push_raw(fields.into_iter());
+                    owners.push(key);
                 }
             }
-            vec![builder.finish()]
+            vec![Block::new(builder.finish(), owners)]
         };
         Ok(questions.into_iter().map(answer).collect())
     }

@@ -16,7 +16,7 @@ use super::mark::Mark;
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::Stage;
 use crate::settings::{Opening, Plans};
-use crate::wire::{EncodedRows, RowsBuilder};
+use crate::wire::{Decoder, EncodedRows, RowsBuilder};
 
 /// A transaction of the caller's. One call at a time: hence `&mut`.
 #[async_trait]
@@ -403,12 +403,22 @@ fn copy_messages(rows: Bytes) -> impl Iterator<Item = Bytes> {
 
 /// All rows of an answer, and the number in its tag.
 pub(super) async fn read(stream: RowStream) -> Result<(EncodedRows, u64)> {
+    read_decoded(stream, None).await
+}
+
+/// The same; the rows are decoded as they come, if that is wanted.
+pub(super) async fn read_decoded(stream: RowStream, decoder: Option<&Decoder>) -> Result<(EncodedRows, u64)> {
     pin_mut!(stream);
     let mut rows = RowsBuilder::default();
+    let mut decoding = decoder.map(|decoder| (decoder, (decoder.start)()));
     while let Some(row) = stream.next().await {
         push(&mut rows, &row?)?;
+        if let Some((decoder, decoding)) = &mut decoding {
+            decoding.push(rows.last_fields().get(decoder.head..).unwrap_or_default(), &decoder.types);
+        }
     }
-    Ok((rows.finish(), stream.rows_affected().unwrap_or(0)))
+    let decoded = decoding.map(|(_, decoding)| decoding.finish());
+    Ok((rows.finish().with_decoded(decoded), stream.rows_affected().unwrap_or(0)))
 }
 
 pub(super) fn push(rows: &mut RowsBuilder, row: &Row) -> Result<()> {

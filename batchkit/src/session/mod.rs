@@ -2,6 +2,7 @@
 //!
 //! A pooled connection whose transaction was not seen to end never goes back to the pool.
 
+mod answer;
 mod client;
 mod draw;
 mod fate;
@@ -14,6 +15,7 @@ mod run;
 mod transport;
 mod way;
 
+pub(crate) use answer::Matching;
 pub use client::Within;
 pub(crate) use client::{Encoded, Question, Session, Values};
 pub(crate) use draw::{Draw, Place};

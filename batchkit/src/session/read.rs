@@ -11,10 +11,10 @@ use postgres_types::{ToSql, Type};
 use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 
-use super::client::{Encoded, Question, Session, Values, read};
+use super::client::{Encoded, Question, Session, Values, read_decoded};
 use crate::error::Result;
 use crate::settings::{Opening, Plans};
-use crate::wire::EncodedRows;
+use crate::wire::{Decoder, EncodedRows};
 
 /// One statement, and its parameters.
 #[derive(Debug)]
@@ -23,6 +23,15 @@ pub(crate) struct Read<'a> {
     pub(crate) sql: String,
     /// The parameters.
     pub(crate) parameters: Parameters<'a>,
+    /// How its rows are decoded as they come, if that is wanted.
+    pub(crate) decoder: Option<Decoder>,
+}
+
+impl Read<'_> {
+    /// A statement without parameters and without rows.
+    pub(crate) fn plain(sql: &str) -> Self {
+        Read { sql: sql.to_owned(), parameters: Parameters::Encoded(Vec::new()), decoder: None }
+    }
 }
 
 /// The parameters of a read.
@@ -91,9 +100,10 @@ impl Session<'_> {
         for read in reads {
             let statement = self.prepare_typed(&read.sql, read.parameters.types()).await?;
             let values = read.parameters.values(statement.params())?;
-            prepared.push((statement, values));
+            prepared.push((statement, values, read.decoder.as_ref()));
         }
-        let answers = join_all(prepared.iter().map(|(statement, values)| self.rows(statement, values)));
+        let answers =
+            join_all(prepared.iter().map(|(statement, values, decoder)| self.rows(statement, values, *decoder)));
         let mut answers = std::pin::pin!(answers);
         let first = std::future::poll_fn(|context| Poll::Ready(answers.as_mut().poll(context))).await;
         // Nobody listens any longer when the session is given up.
@@ -128,8 +138,8 @@ impl Session<'_> {
         }
     }
 
-    async fn rows(&self, statement: &Statement, values: &Values) -> Result<EncodedRows> {
+    async fn rows(&self, statement: &Statement, values: &Values, decoder: Option<&Decoder>) -> Result<EncodedRows> {
         let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
-        Ok(read(self.query(statement, &values).await?).await?.0)
+        Ok(read_decoded(self.query(statement, &values).await?, decoder).await?.0)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
+use super::answer::{Answered, Told, copied, read_counts, read_outcomes, unaccounted};
 use super::client::Session;
 use super::fate::Identity;
 use super::graph::{ChildWork, Graph, send_below};
@@ -11,14 +12,15 @@ use super::isolate::{Suspects, isolate};
 use super::read::{Parameters, Read};
 use super::transport::Carrier;
 use super::way::{OtherWay, Way};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::model::ReadRow;
 use crate::reject::Reject;
 use crate::report::{Counts, Outcome};
 use crate::retry::{Stage, within};
 use crate::settings::Opening;
 use crate::source::ranges;
-use crate::sql::{Form, STALE, UNCHANGED_WITHOUT_ROW, UNSEEN};
-use crate::wire::EncodedRows;
+use crate::sql::Form;
+use crate::wire::{Decoder, EncodedRows};
 
 /// What is done with each chunk of a call. Owned and not generic: chunks run in tasks of their own.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub(crate) struct Work {
     pub(crate) suspects: Suspects,
     /// What is done with the rows below, by their kind.
     pub(crate) below: Vec<ChildWork>,
+    /// How stored rows that are read are decoded as they come.
+    pub(crate) decoder: Option<Decoder>,
 }
 
 /// How the answer of a statement's counting form is read.
@@ -113,13 +117,19 @@ pub(crate) struct StoredRow {
     head: usize,
 }
 
-/// The bytes of the ordinal and of the letter in front of an answered row's own fields.
-const ANSWER_HEAD: usize = 4 + 8 + 4 + 1;
-
 impl StoredRow {
+    pub(super) fn new(block: &Arc<EncodedRows>, row: usize, head: usize) -> Self {
+        StoredRow { block: Arc::clone(block), row, head }
+    }
+
     /// The fields of the stored row.
     pub(crate) fn fields(&self) -> &[u8] {
         self.block.fields(self.row).get(self.head..).unwrap_or_default()
+    }
+
+    /// Takes out what it was decoded to as it came, if it was and nobody has taken it.
+    pub(crate) fn take_decoded<M: ReadRow>(&self) -> Option<M> {
+        self.block.take_decoded(self.row)
     }
 }
 
@@ -234,12 +244,12 @@ async fn read_all(
     opening: &Opening,
 ) -> Result<ChunkAnswer> {
     let parts: Vec<EncodedRows> = way.statements(rows).into_iter().map(|part| rows.slice(part)).collect();
+    let decoder = work.decoder.as_ref().map(|decoder| Decoder { head: way.matching.head(), ..decoder.clone() });
     let read = |part| {
         let parameters = Parameters::Encoded(way.carrier.parameters(part)?);
-        Ok(Read { sql: way.sql.clone(), parameters })
+        Ok(Read { sql: way.sql.clone(), parameters, decoder: decoder.clone() })
     };
-    let lock =
-        way.carrier.lock().map(|lock| Read { sql: lock.to_owned(), parameters: Parameters::Encoded(Vec::new()) });
+    let lock = way.carrier.lock().map(Read::plain);
     let first = usize::from(lock.is_some());
     let reads = lock.into_iter().map(Ok).chain(parts.iter().map(read)).collect::<Result<Vec<_>>>()?;
     let mut whole = ChunkAnswer::default();
@@ -250,7 +260,7 @@ async fn read_all(
             whole.counts.merge(&read_counts(work.reading, part.len(), &answer, 0)?);
         } else {
             // What only reads meets no version.
-            whole.take(read_outcomes(work, part.len(), answer)?);
+            whole.take(read_outcomes(work, way.matching, part, answer)?);
         }
     }
     Ok(whole)
@@ -312,7 +322,7 @@ async fn send_by(
         }
         let answered = match way.carrier {
             Carrier::CopyInto => copied(&part, tag, work.form)?,
-            _ => settle(way, session, work, &part, read_outcomes(work, part.len(), answer)?).await?,
+            _ => settle(way, session, work, &part, read_outcomes(work, way.matching, &part, answer)?).await?,
         };
         let first = whole.rows.len();
         stale.extend(whole.take(answered));
@@ -336,105 +346,11 @@ async fn settle(
 ) -> Result<Vec<Answered>> {
     let unseen: Vec<usize> = (0..answered.len()).filter(|&row| answered[row].0 == Told::Unseen).collect();
     if !unseen.is_empty() {
-        let (answer, _) = way.carrier.send(session, &way.sql, &rows.subset(&unseen)).await?;
-        for (row, again) in unseen.iter().zip(read_outcomes(work, unseen.len(), answer)?) {
+        let again = rows.subset(&unseen);
+        let (answer, _) = way.carrier.send(session, &way.sql, &again).await?;
+        for (row, again) in unseen.iter().zip(read_outcomes(work, way.matching, &again, answer)?) {
             answered[*row] = again;
         }
     }
     Ok(answered)
-}
-
-/// What a statement answers of one row.
-type Answered = (Told, Option<StoredRow>);
-
-/// What a statement tells of one row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    /// What became of it.
-    Is(Outcome),
-    /// It was left alone: its key is stored with another version.
-    Stale,
-    /// It was left alone, and the statement does not see why.
-    Unseen,
-}
-
-/// Reads the counting form's answer. The counts add up to the number of rows, or it is an error.
-fn read_counts(reading: Reading, rows: usize, answer: &EncodedRows, tag: u64) -> Result<Counts> {
-    let mut counts = Counts::default();
-    let rest = match reading {
-        Reading::Tag(outcome, rest) => {
-            counts.add(outcome, tag);
-            rest
-        }
-        Reading::Cells(outcomes, rest) => {
-            let mut cells = (!answer.is_empty()).then(|| answer.row(0)).into_iter().flatten();
-            for outcome in outcomes {
-                let cell = cells.next().flatten().and_then(int8).and_then(|n| u64::try_from(n).ok());
-                counts.add(*outcome, cell.ok_or_else(|| unaccounted("the counts are missing"))?);
-            }
-            rest
-        }
-    };
-    let rows = u64::try_from(rows).unwrap_or(u64::MAX);
-    let others = rows
-        .checked_sub(counts.total())
-        .ok_or_else(|| unaccounted(&format!("{} rows were written for {rows} rows of input", counts.total())))?;
-    counts.add(rest, others);
-    Ok(counts)
-}
-
-/// COPY tells a number only: where that is all of them, each row is in, as it was sent.
-fn copied(rows: &EncodedRows, tag: u64, form: Form) -> Result<Vec<Answered>> {
-    if usize::try_from(tag) != Ok(rows.len()) {
-        return Err(unaccounted(&format!("COPY took {tag} of {} rows, and does not tell which", rows.len())));
-    }
-    let block = Arc::new(rows.clone());
-    let stored = |row| (form == Form::Rows).then(|| StoredRow { block: Arc::clone(&block), row, head: 0 });
-    Ok((0..rows.len()).map(|row| (Told::Is(Outcome::Inserted), stored(row))).collect())
-}
-
-/// Reads the accounting form's answer: one row for each row of input, in whatever order.
-fn read_outcomes(work: &Work, rows: usize, answer: EncodedRows) -> Result<Vec<Answered>> {
-    let block = Arc::new(answer);
-    let mut outcomes: Vec<Option<Answered>> = vec![None; rows];
-    for row in 0..block.len() {
-        let mut fields = block.row(row);
-        let ordinal = fields.next().flatten().and_then(int8).and_then(|n| usize::try_from(n - 1).ok());
-        let letter = fields.next().flatten().and_then(|bytes| bytes.first().copied());
-        let slot = ordinal.and_then(|position| outcomes.get_mut(position));
-        let (Some(slot), Some(letter)) = (slot, letter) else {
-            return Err(unaccounted(
-                "a row was written that belongs to no row of input: does a trigger change its key?",
-            ));
-        };
-        if slot.is_some() {
-            return Err(unaccounted("two stored rows belong to one row of input: the key is not unique"));
-        }
-        let outcome = match letter {
-            STALE => Some((Told::Stale, false)),
-            UNSEEN => Some((Told::Unseen, false)),
-            UNCHANGED_WITHOUT_ROW => Some((Told::Is(Outcome::Unchanged), false)),
-            _ => Outcome::from_letter(letter).map(|outcome| (Told::Is(outcome), outcome.has_row())),
-        };
-        let (outcome, has_row) = outcome.ok_or_else(|| unaccounted("the answer has an unknown outcome"))?;
-        let stored = (has_row && work.form == Form::Rows).then(|| StoredRow {
-            block: Arc::clone(&block),
-            row,
-            head: ANSWER_HEAD,
-        });
-        *slot = Some((outcome, stored));
-    }
-    let unanswered = work.unanswered.map(|outcome| (Told::Is(outcome), None));
-    outcomes
-        .into_iter()
-        .map(|slot| slot.or_else(|| unanswered.clone()).ok_or_else(|| unaccounted("a row of input was not answered")))
-        .collect()
-}
-
-fn int8(bytes: &[u8]) -> Option<i64> {
-    bytes.try_into().ok().map(i64::from_be_bytes)
-}
-
-fn unaccounted(what: &str) -> Error {
-    Error::new(ErrorKind::Accounting, what)
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::answer::Matching;
 use super::draw::Draw;
 use super::run::Work;
 use super::transport::Carrier;
@@ -18,6 +19,8 @@ pub(crate) struct Way {
     pub(crate) statement_rows: usize,
     /// How values are drawn that the rows do not give, where they have to be known beforehand.
     pub(crate) draw: Option<Draw>,
+    /// How answered rows find those that were sent.
+    pub(crate) matching: Matching,
 }
 
 impl Way {

@@ -1,4 +1,7 @@
 //! SELECT by key. It answers only the rows found: the keys that are not answered are missing.
+//!
+//! Where the key's bytes tell which row is whose, it has no ordinal in front: the server looks a key up in an array
+//! quicker than it joins a function's rows.
 
 use super::habits::and_live;
 use super::source::Source;
@@ -8,12 +11,30 @@ use crate::report::Outcome;
 
 /// The text of a read of the rows whose `key` the input names, those marked as deleted only `with_deleted`.
 pub(crate) fn get(table: &TableSql, source: Source, key: &[usize], with_deleted: bool, form: Form) -> String {
+    let live = and_live(table, "t", !with_deleted);
+    if let Some(column) = matched_by_key(table, source, key, form) {
+        let is_one = source.equals_any(table, key).unwrap_or_default();
+        let columns = match form {
+            Form::Rows => list(&table.columns, ", ", |column| format!("t.{}", column.name)),
+            _ => format!("t.{}", table.columns[column].name),
+        };
+        return format!("SELECT {columns} FROM {} AS t WHERE {is_one}{live}", table.name);
+    }
     let from = source.relation(table, key);
-    let matches = key_equals(table, key, "t", "s") + &and_live(table, "t", !with_deleted);
+    let matches = key_equals(table, key, "t", "s") + &live;
     let columns = match form {
         Form::Rows => list(&table.columns, "", |column| format!(", t.{}", column.name)),
         Form::Outcomes => String::new(),
         Form::Count => return format!("SELECT count(*) FROM {from} JOIN {} AS t ON {matches}", table.name),
     };
     format!("SELECT s.o, {}{columns} FROM {from} JOIN {} AS t ON {matches}", letter(Outcome::Found), table.name)
+}
+
+/// The key's column, where the answered rows find their input by its bytes. It is in its own place among the columns
+/// of stored rows, or the only one that is answered.
+pub(crate) fn matched_by_key(table: &TableSql, source: Source, key: &[usize], form: Form) -> Option<usize> {
+    // Counted are the keys that were found, and a key may have been asked for twice.
+    let is_plain = form != Form::Count && source.equals_any(table, key).is_some();
+    let &[column] = key else { return None };
+    (is_plain && table.columns[column].equal_bytes).then_some(column)
 }

@@ -4,7 +4,7 @@ use postgres_types::{Kind, Type};
 
 use super::habits::SoftDelete;
 use super::quote::{quote, table_name};
-use crate::catalog::{RelationKind, Table, TableColumn, TableKey};
+use crate::catalog::{RelationKind, Table, TableColumn, TableKey, equal_by_bytes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Column, ColumnKind, Model};
 use crate::wire::base;
@@ -57,6 +57,8 @@ pub(crate) struct ColumnSql {
     pub(crate) taken_apart: bool,
     /// Whether the type has an equality.
     pub(crate) comparable: bool,
+    /// Whether two of its values are equal exactly when their bytes are.
+    pub(crate) equal_bytes: bool,
     /// Whether it is known to hold no NULL.
     pub(crate) not_null: bool,
     /// Whether it is `json`, whose documents are compared as `jsonb`.
@@ -107,6 +109,7 @@ impl TableSql {
                 type_sql: found.type_sql.clone(),
                 taken_apart: found.taken_apart,
                 comparable: is_comparable(&found.ty),
+                equal_bytes: found.equal_bytes(),
                 not_null: found.not_null,
                 json: *base(&found.ty) == Type::JSON,
                 collation: found.collation.clone(),
@@ -165,6 +168,7 @@ impl TableSql {
                 name: quote(column.name),
                 taken_apart: type_sql.ends_with("[]"),
                 comparable: fitting.is_none_or(is_comparable),
+                equal_bytes: fitting.is_some_and(equal_by_bytes),
                 not_null: column.nullable.zip(fitting).is_some_and(|(nullable, ty)| !nullable(ty)),
                 json: type_sql == "json",
                 type_sql,

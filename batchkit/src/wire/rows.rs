@@ -7,8 +7,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::below::{Below, BelowBuilder};
 use super::column_type::ColumnType;
+use super::decoded::Decoded;
 use super::fault::Fault;
 use super::write::ColumnWriter;
+use crate::model::ReadRow;
 
 /// Rows in the form of binary COPY: each a count of fields, then a length and bytes per field.
 #[derive(Clone, Default)]
@@ -17,6 +19,8 @@ pub(crate) struct EncodedRows {
     ends: Vec<usize>,
     /// The rows below these, by their kind; `None` where there are no kinds.
     below: Option<Arc<[Below]>>,
+    /// What an answer's rows were decoded to as they came.
+    decoded: Option<Arc<Decoded>>,
 }
 
 impl EncodedRows {
@@ -44,6 +48,21 @@ impl EncodedRows {
         EncodedRows { below: below.below.clone(), ..self }
     }
 
+    /// The same rows, with what they were decoded to.
+    pub(crate) fn with_decoded(self, decoded: Option<Decoded>) -> EncodedRows {
+        EncodedRows { decoded: decoded.map(Arc::new), ..self }
+    }
+
+    /// Takes out what a row was decoded to as it came, if it was and nobody has taken it.
+    pub(crate) fn take_decoded<M: ReadRow>(&self, row: usize) -> Option<M> {
+        self.decoded.as_ref()?.take(row)
+    }
+
+    /// The same of all rows; empty where they were not.
+    pub(crate) fn take_all_decoded<M: ReadRow>(&self) -> Vec<Option<M>> {
+        self.decoded.as_ref().map(|decoded| decoded.take_all()).unwrap_or_default()
+    }
+
     /// All rows, as COPY takes them between its header and its trailer.
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes
@@ -68,7 +87,7 @@ impl EncodedRows {
         let (start, end) = (self.start(rows.start), self.start(rows.end));
         let ends = self.ends[rows.clone()].iter().map(|at| at - start).collect();
         let below = self.below.as_ref().map(|kinds| kinds.iter().map(|below| below.slice(rows.clone())).collect());
-        EncodedRows { bytes: self.bytes.slice(start..end), ends, below }
+        EncodedRows { bytes: self.bytes.slice(start..end), ends, below, decoded: None }
     }
 
     /// Cuts the rows into ranges of at most so many rows and bytes, at least one row each.
@@ -103,7 +122,7 @@ impl EncodedRows {
             ends.push(bytes.len());
         }
         let below = self.below.as_ref().map(|kinds| kinds.iter().map(|below| below.subset(rows)).collect());
-        EncodedRows { bytes: bytes.freeze(), ends, below }
+        EncodedRows { bytes: bytes.freeze(), ends, below, decoded: None }
     }
 }
 
@@ -205,6 +224,12 @@ impl RowsBuilder {
         Ok(())
     }
 
+    /// The fields of the last row, the count of fields left out.
+    pub(crate) fn last_fields(&self) -> &[u8] {
+        let start = self.ends.len().checked_sub(2).map_or(0, |before| self.ends[before]);
+        self.bytes.get(start + 2..).unwrap_or_default()
+    }
+
     /// Appends rows that were encoded elsewhere.
     pub(crate) fn append(&mut self, rows: &EncodedRows) {
         let (start, before) = (self.bytes.len(), self.ends.len());
@@ -227,7 +252,7 @@ impl RowsBuilder {
     /// The rows so far; the builder is empty again.
     pub(crate) fn finish(&mut self) -> EncodedRows {
         let below = (!self.below.is_empty()).then(|| self.below.iter_mut().map(BelowBuilder::finish).collect());
-        EncodedRows { bytes: self.bytes.split().freeze(), ends: std::mem::take(&mut self.ends), below }
+        EncodedRows { bytes: self.bytes.split().freeze(), ends: std::mem::take(&mut self.ends), below, decoded: None }
     }
 }
 

@@ -86,6 +86,16 @@ pub fn page(results: &Results, charts: &[Option<String>]) -> String {
         _ = writeln!(text, "The client's work, in µs of processor time per row:\n\n{}", tables::work(table));
         _ = write!(text, "In short:\n\n{}", tables::summary(table));
     }
+    if !results.instructions.counts.is_empty() {
+        _ = write!(
+            text,
+            "\n## Instructions\n\nThe client's work in instructions per row, by that of the least of the others, for calls \
+             with {} rows on a connection that is warm. callgrind counts them, in a process with one thread: unlike times, \
+             they repeat from run to run. The kernel's work is not among them.\n\n{}",
+            thousands(results.instructions.rows),
+            tables::instructions(&results.instructions.table())
+        );
+    }
     if !results.small.is_empty() {
         _ = writeln!(
             text,

@@ -70,6 +70,15 @@ pub fn work(table: &Table) -> String {
     })
 }
 
+/// The client's own work in instructions per row, and by the least of the others'.
+pub fn instructions(table: &Table) -> String {
+    grid(table, &table.verbs(), |verb, name, time| {
+        let least = table.best(verb, Name::is_peer, |time| time.cpu).unwrap_or(f64::NAN);
+        let ratio = format!("{:.2}x, {}", time.cpu / least, thousands_of(time.cpu));
+        bold(table, verb, name, |time| time.cpu, time, ratio)
+    })
+}
+
 /// Times of few rows: the ratio to the best, and microseconds per call.
 pub fn small(table: &Table) -> String {
     grid(table, &table.verbs(), |verb, name, time| {
@@ -158,4 +167,8 @@ pub fn crossover(verb: Verb, all: &[Crossover]) -> String {
 fn milliseconds(seconds: f64) -> String {
     let ms = seconds * 1e3;
     if ms < 100.0 { format!("{ms:.1}") } else { format!("{ms:.0}") }
+}
+
+fn thousands_of(number: f64) -> String {
+    format!("{number:.0}").parse().map_or_else(|_| String::new(), thousands)
 }

@@ -1,0 +1,191 @@
+//! What a statement answers, read: how many rows had each outcome, or what became of each of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::run::{Reading, StoredRow, Work};
+use crate::error::{Error, ErrorKind, Result};
+use crate::report::{Counts, Outcome};
+use crate::sql::{Form, STALE, UNCHANGED_WITHOUT_ROW, UNSEEN};
+use crate::wire::EncodedRows;
+
+/// How the answered rows of the accounting form find the rows that were sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Matching {
+    /// In front of each is the ordinal of the row that was sent, and a letter that tells what became of that.
+    Ordinal,
+    /// By the bytes of their key, which is one field; an answered row had this outcome.
+    Key {
+        /// The field of the rows that are sent.
+        sent: usize,
+        /// The field of the answered rows.
+        answered: usize,
+        /// What became of a row that is answered.
+        outcome: Outcome,
+    },
+}
+
+impl Matching {
+    /// The bytes in front of an answered row's own fields.
+    pub(super) fn head(self) -> usize {
+        match self {
+            Matching::Ordinal => ANSWER_HEAD,
+            Matching::Key { .. } => 0,
+        }
+    }
+}
+
+/// What a statement answers of one row.
+pub(super) type Answered = (Told, Option<StoredRow>);
+
+/// What a statement tells of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// What became of it.
+    Is(Outcome),
+    /// It was left alone: its key is stored with another version.
+    Stale,
+    /// It was left alone, and the statement does not see why.
+    Unseen,
+}
+
+/// Reads the counting form's answer. The counts add up to the number of rows, or it is an error.
+pub(super) fn read_counts(reading: Reading, rows: usize, answer: &EncodedRows, tag: u64) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let rest = match reading {
+        Reading::Tag(outcome, rest) => {
+            counts.add(outcome, tag);
+            rest
+        }
+        Reading::Cells(outcomes, rest) => {
+            let mut cells = (!answer.is_empty()).then(|| answer.row(0)).into_iter().flatten();
+            for outcome in outcomes {
+                let cell = cells.next().flatten().and_then(int8).and_then(|n| u64::try_from(n).ok());
+                counts.add(*outcome, cell.ok_or_else(|| unaccounted("the counts are missing"))?);
+            }
+            rest
+        }
+    };
+    let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+    let others = rows
+        .checked_sub(counts.total())
+        .ok_or_else(|| unaccounted(&format!("{} rows were written for {rows} rows of input", counts.total())))?;
+    counts.add(rest, others);
+    Ok(counts)
+}
+
+/// COPY tells a number only: where that is all of them, each row is in, as it was sent.
+pub(super) fn copied(rows: &EncodedRows, tag: u64, form: Form) -> Result<Vec<Answered>> {
+    if usize::try_from(tag) != Ok(rows.len()) {
+        return Err(unaccounted(&format!("COPY took {tag} of {} rows, and does not tell which", rows.len())));
+    }
+    let block = Arc::new(rows.clone());
+    let stored = |row| (form == Form::Rows).then(|| StoredRow::new(&block, row, 0));
+    Ok((0..rows.len()).map(|row| (Told::Is(Outcome::Inserted), stored(row))).collect())
+}
+
+/// Reads the accounting form's answer: at most one row for each row that was sent, in whatever order.
+pub(super) fn read_outcomes(
+    work: &Work,
+    matching: Matching,
+    sent: &EncodedRows,
+    answer: EncodedRows,
+) -> Result<Vec<Answered>> {
+    match matching {
+        Matching::Ordinal => by_ordinal(work, sent.len(), answer),
+        Matching::Key { sent: field, answered, outcome } => {
+            let found = by_key(sent, field, &answer, answered)?;
+            let unanswered = work.unanswered.ok_or_else(unanswered)?;
+            let block = Arc::new(answer);
+            let answered = |row: Option<usize>| match row {
+                None => (Told::Is(unanswered), None),
+                Some(row) => {
+                    let stored = (work.form == Form::Rows).then(|| StoredRow::new(&block, row, 0));
+                    (Told::Is(outcome), stored)
+                }
+            };
+            Ok(found.into_iter().map(answered).collect())
+        }
+    }
+}
+
+/// The bytes of the ordinal and of the letter in front of an answered row's own fields.
+const ANSWER_HEAD: usize = 4 + 8 + 4 + 1;
+
+fn by_ordinal(work: &Work, rows: usize, answer: EncodedRows) -> Result<Vec<Answered>> {
+    let block = Arc::new(answer);
+    let mut outcomes: Vec<Option<Answered>> = vec![None; rows];
+    for row in 0..block.len() {
+        let mut fields = block.row(row);
+        let ordinal = fields.next().flatten().and_then(int8).and_then(|n| usize::try_from(n - 1).ok());
+        let letter = fields.next().flatten().and_then(|bytes| bytes.first().copied());
+        let slot = ordinal.and_then(|position| outcomes.get_mut(position));
+        let (Some(slot), Some(letter)) = (slot, letter) else {
+            return Err(foreign());
+        };
+        if slot.is_some() {
+            return Err(doubled());
+        }
+        let outcome = match letter {
+            STALE => Some((Told::Stale, false)),
+            UNSEEN => Some((Told::Unseen, false)),
+            UNCHANGED_WITHOUT_ROW => Some((Told::Is(Outcome::Unchanged), false)),
+            _ => Outcome::from_letter(letter).map(|outcome| (Told::Is(outcome), outcome.has_row())),
+        };
+        let (outcome, has_row) = outcome.ok_or_else(|| unaccounted("the answer has an unknown outcome"))?;
+        let stored = (has_row && work.form == Form::Rows).then(|| StoredRow::new(&block, row, ANSWER_HEAD));
+        *slot = Some((outcome, stored));
+    }
+    let given = work.unanswered.map(|outcome| (Told::Is(outcome), None));
+    outcomes.into_iter().map(|slot| slot.or_else(|| given.clone()).ok_or_else(unanswered)).collect()
+}
+
+/// Where the answer to each row that was sent is: the rows with the same bytes in their key. Rows with the same key
+/// have the same answer.
+fn by_key(sent: &EncodedRows, field: usize, answer: &EncodedRows, answered: usize) -> Result<Vec<Option<usize>>> {
+    let key_sent = |row: usize| sent.row(row).nth(field).flatten();
+    let key_answered = |row: usize| answer.row(row).nth(answered).flatten();
+    // Most reads find all rows, and in the order in which they were asked for, which is that of the index.
+    let in_step = sent.len() == answer.len()
+        && (0..sent.len()).all(|row| key_sent(row).is_some_and(|key| key_answered(row) == Some(key)));
+    if in_step {
+        return Ok((0..sent.len()).map(Some).collect());
+    }
+    let mut answers = HashMap::with_capacity_and_hasher(answer.len(), RandomState::default());
+    for row in 0..answer.len() {
+        let key = key_answered(row).ok_or_else(foreign)?;
+        if answers.insert(key, (row, false)).is_some() {
+            return Err(doubled());
+        }
+    }
+    let mut used = 0;
+    let mut find = |row| {
+        let (found, is_used) = answers.get_mut(key_sent(row)?)?;
+        used += usize::from(!std::mem::replace(is_used, true));
+        Some(*found)
+    };
+    let found = (0..sent.len()).map(&mut find).collect();
+    if used == answer.len() { Ok(found) } else { Err(foreign()) }
+}
+
+fn int8(bytes: &[u8]) -> Option<i64> {
+    bytes.try_into().ok().map(i64::from_be_bytes)
+}
+
+fn foreign() -> Error {
+    unaccounted("a row was written that belongs to no row of input: does a trigger change its key?")
+}
+
+fn doubled() -> Error {
+    unaccounted("two stored rows belong to one row of input: the key is not unique")
+}
+
+fn unanswered() -> Error {
+    unaccounted("a row of input was not answered")
+}
+
+pub(super) fn unaccounted(what: &str) -> Error {
+    Error::new(ErrorKind::Accounting, what)
+}
