@@ -81,12 +81,14 @@ impl Ledger {
         self.committed.extend(chunk.ranges());
         self.counts.merge(&answer.counts);
         self.graph.merge(answer.graph);
+        let end = chunk.positions.iter().max().map_or(0, |last| last + 1);
+        let has_stored = answer.rows.iter().any(|(_, stored)| stored.is_some());
+        if has_stored && self.stored.len() < end {
+            self.stored.resize(end, None);
+        }
         for (&position, (outcome, stored)) in chunk.positions.iter().zip(answer.rows) {
             self.set(position, outcome);
             if stored.is_some() {
-                if self.stored.len() <= position {
-                    self.stored.resize(position + 1, None);
-                }
                 self.stored[position] = stored;
             }
         }

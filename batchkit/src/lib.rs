@@ -203,7 +203,7 @@ pub mod __private {
     pub use crate::model::*;
     pub use crate::relation::{Branched, to_many, to_one};
     pub use crate::source::ChildWriter;
-    pub use crate::wire::{ColumnWriter, Fault, ReadFault, RowReader};
+    pub use crate::wire::{ColumnWriter, Fault, ReadFault, RowReader, RowWriter};
     use postgres_types::Type;
 
     /// Whether a JSON document can be sent as `ty`.

@@ -34,6 +34,11 @@ pub(super) fn row(
         let put = put(column.field, ty, model.is_read(), private);
         quote!(#position => #put)
     });
+    let all = columns.iter().map(|(column, ty)| {
+        let put = put(column.field, ty, model.is_read(), private);
+        quote!({ let __out = &mut __row.field(); #put }?;)
+    });
+    let all = quote!(#(#all)* ::core::result::Result::Ok(()));
     let body = quote! {
         match __column {
             #(#arms,)*
@@ -42,7 +47,7 @@ pub(super) fn row(
     };
     let (generics, _, bounds) = model.input.generics.split_for_impl();
     let (generics, bounds) = (quote!(#generics), quote!(#bounds));
-    let body = Body { positions: quote!([#(#positions),*]), write: body, children };
+    let body = Body { positions: quote!([#(#positions),*]), write: body, write_all: Some(all), children };
     write_row(&model.this(), row, [&generics, &bounds], &body, private)
 }
 
@@ -52,6 +57,8 @@ pub(super) struct Body {
     pub(super) positions: TokenStream,
     /// The body of `write`.
     pub(super) write: TokenStream,
+    /// The body of `write_all`, where it is more than `write` of each column.
+    pub(super) write_all: Option<TokenStream>,
     /// What it says of the rows below, if there may be any.
     pub(super) children: TokenStream,
 }
@@ -64,7 +71,18 @@ pub(super) fn write_row(
     body: &Body,
     private: &Private<'_>,
 ) -> TokenStream {
-    let Body { positions, write, children } = body;
+    let Body { positions, write, write_all, children } = body;
+    let write_all = write_all.as_ref().map(|body| {
+        quote! {
+            #[inline]
+            fn write_all(
+                &self,
+                __row: &mut #private::RowWriter<'_>,
+            ) -> ::core::result::Result<(), #private::Fault> {
+                #body
+            }
+        }
+    });
     let site = site(model);
     let here = private.at(site);
     let write_row = quote_spanned!(site=> #here::WriteRow<#model>);
@@ -81,6 +99,8 @@ pub(super) fn write_row(
             ) -> ::core::result::Result<(), #private::Fault> {
                 #write
             }
+
+            #write_all
 
             #children
         }

@@ -134,7 +134,7 @@ impl<T: Serialize> FieldValue for Json<T> {
 impl<T, U> FieldValue for As<T, U>
 where
     T: Clone + TryInto<U> + TryFrom<U>,
-    U: ToSql + for<'a> FromSql<'a>,
+    U: ToSql + for<'a> FromSql<'a> + 'static,
 {
     type Value = T;
 

@@ -36,7 +36,7 @@ pub struct InVec;
 )]
 pub trait Convert<U, Via>: Sized {
     /// The type that is sent and read.
-    type Stored: ToSql + for<'a> FromSql<'a>;
+    type Stored: ToSql + for<'a> FromSql<'a> + 'static;
 
     /// The stored form, or `None` when the value does not fit it.
     fn to_stored(&self) -> Option<Self::Stored>;
@@ -82,7 +82,7 @@ pub trait Convert<U, Via>: Sized {
 impl<T, U> Convert<U, Itself> for T
 where
     T: Clone + TryInto<U> + TryFrom<U>,
-    U: ToSql + for<'a> FromSql<'a>,
+    U: ToSql + for<'a> FromSql<'a> + 'static,
 {
     type Stored = U;
 
@@ -99,7 +99,7 @@ where
 impl<T, U> Convert<U, InOption> for Option<T>
 where
     T: Clone + TryInto<U> + TryFrom<U>,
-    U: ToSql + for<'a> FromSql<'a>,
+    U: ToSql + for<'a> FromSql<'a> + 'static,
 {
     type Stored = Option<U>;
 
@@ -116,7 +116,7 @@ where
 impl<T, U> Convert<U, InVec> for Vec<T>
 where
     T: Clone + TryInto<U> + TryFrom<U>,
-    U: ToSql + for<'a> FromSql<'a>,
+    U: ToSql + for<'a> FromSql<'a> + 'static,
 {
     type Stored = Vec<U>;
 

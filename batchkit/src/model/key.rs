@@ -100,7 +100,7 @@ impl<T: ToSql + Sync> KeyPart<Option<T>> for &T {
 impl<T, U> KeyPart<As<T, U>> for T
 where
     T: Clone + TryInto<U> + TryFrom<U> + Sync,
-    U: ToSql + for<'a> FromSql<'a>,
+    U: ToSql + for<'a> FromSql<'a> + 'static,
 {
     fn write_part(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
         out.put_as::<U, T, Itself>(self)
@@ -110,7 +110,7 @@ where
 impl<T, U> KeyPart<As<T, U>> for &T
 where
     T: Convert<U, Itself> + Clone + TryInto<U> + TryFrom<U> + Sync,
-    U: ToSql + for<'a> FromSql<'a>,
+    U: ToSql + for<'a> FromSql<'a> + 'static,
 {
     fn write_part(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
         out.put_as::<U, T, Itself>(*self)

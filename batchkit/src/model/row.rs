@@ -7,7 +7,7 @@ use super::BatchModel;
 use super::graph::Child;
 use crate::relation::Branched;
 use crate::source::ChildWriter;
-use crate::wire::{ColumnWriter, Fault, ReadFault, RowReader};
+use crate::wire::{ColumnWriter, Fault, ReadFault, RowReader, RowWriter};
 
 /// A struct that gives values for some columns of `M`. Made by the derives.
 pub trait WriteRow<M: BatchModel>: Sync {
@@ -19,6 +19,17 @@ pub trait WriteRow<M: BatchModel>: Sync {
     /// # Errors
     /// When the value has no form in the column's type.
     fn write(&self, column: usize, out: &mut ColumnWriter<'_>) -> Result<(), Fault>;
+
+    /// Appends all fields, in the order of [`COLUMNS`](Self::COLUMNS). Generated code does it without asking, for each
+    /// field, which one it is.
+    ///
+    /// # Errors
+    /// When a value has no form in its column's type.
+    #[doc(hidden)]
+    #[inline]
+    fn write_all(&self, row: &mut RowWriter<'_>) -> Result<(), Fault> {
+        Self::COLUMNS.iter().try_for_each(|&column| self.write(column, &mut row.field()))
+    }
 
     /// The kinds of rows below this one that are inserted with it. Used by generated code.
     #[doc(hidden)]
@@ -46,8 +57,14 @@ pub trait PatchRow<M: BatchModel>: WriteRow<M> {}
 impl<M: BatchModel, R: WriteRow<M>> WriteRow<M> for &R {
     const COLUMNS: &'static [usize] = R::COLUMNS;
 
+    #[inline]
     fn write(&self, column: usize, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
         (*self).write(column, out)
+    }
+
+    #[inline]
+    fn write_all(&self, row: &mut RowWriter<'_>) -> Result<(), Fault> {
+        (*self).write_all(row)
     }
 
     const CHILDREN: &'static [Child] = R::CHILDREN;

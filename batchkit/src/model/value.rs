@@ -17,11 +17,9 @@ use crate::wire::{ColumnWriter, Fault, ReadFault, RowReader};
     note = "write `#[batch(json)]` to store any serde type as jsonb, or derive `postgres_types::ToSql` for an enum, domain or composite",
     note = "types of chrono, time, jiff, uuid and rust_decimal need batchkit's feature of that name"
 )]
-pub trait ToColumn {
+pub trait ToColumn: Sized {
     /// Whether values of this type can be sent as `ty`.
-    fn writes(ty: &Type) -> bool
-    where
-        Self: Sized;
+    fn writes(ty: &Type) -> bool;
 
     /// Appends the value's binary form, without its length.
     ///
@@ -58,7 +56,7 @@ impl<T: ToSql> ToColumn for T {
     note = "a model that borrows its text cannot be read back: add `#[batch(write_only)]` to the struct, or own the field",
     note = "write `#[batch(as = \"i64\")]` to store the field as another type, `#[batch(json)]` for any serde type, or derive `postgres_types::FromSql`"
 )]
-pub trait FromColumn: Sized {
+pub trait FromColumn: Sized + 'static {
     /// Whether values of `ty` can be read into this type.
     fn reads(ty: &Type) -> bool;
 
@@ -82,7 +80,7 @@ pub trait FromColumn: Sized {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: for<'a> FromSql<'a>> FromColumn for T {
+impl<T: for<'a> FromSql<'a> + 'static> FromColumn for T {
     fn reads(ty: &Type) -> bool {
         T::accepts(ty)
     }

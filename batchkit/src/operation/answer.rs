@@ -33,24 +33,43 @@ impl Answered {
         Ok(Answered { report: without_rejects(report)?, rows, types, graph })
     }
 
+    /// The stored rows in input order, decoded, without those that there are none of.
+    pub(super) fn found<M: ReadRow>(self) -> Result<Vec<M>> {
+        if self.graph.is_some() {
+            return Ok(self.rows()?.into_iter().flatten().collect());
+        }
+        let Answered { rows, types, report, .. } = self;
+        let mut found = Vec::with_capacity(rows.len());
+        for (position, row) in rows.into_iter().enumerate() {
+            if let Some(row) = row {
+                found.push(decode_stored(&row, &types).map_err(|error| told(error, position, &report))?);
+            }
+        }
+        Ok(found)
+    }
+
     /// The stored rows in input order, decoded.
     pub(super) fn rows<M: ReadRow>(self) -> Result<Vec<Option<M>>> {
         let Answered { rows, types, report, graph } = self;
-        let rows = rows.into_iter().enumerate().map(|(position, row)| match row {
-            None => Ok(None),
-            // What was written is in all the same.
-            Some(row) => row
-                .take_decoded()
-                .map_or_else(|| decode(row.fields(), &types), Ok)
-                .map(Some)
-                .map_err(|error: Error| error.of_row(position).with_report(report.clone())),
-        });
-        let rows = rows.collect::<Result<Vec<_>>>()?;
+        let decode = |(position, row): (usize, Option<StoredRow>)| {
+            let decoded = row.map(|row| decode_stored(&row, &types)).transpose();
+            decoded.map_err(|error| told(error, position, &report))
+        };
+        let rows = rows.into_iter().enumerate().map(decode).collect::<Result<Vec<_>>>()?;
         match graph {
             None => Ok(rows),
             Some((graph, below)) => with_below(rows, types, &graph, below),
         }
     }
+}
+
+/// An error at one row; what was written is in all the same.
+fn told(error: Error, position: usize, report: &Report) -> Error {
+    error.of_row(position).with_report(report.clone())
+}
+
+fn decode_stored<M: ReadRow>(row: &StoredRow, types: &[ColumnType]) -> Result<M> {
+    row.take_decoded().map_or_else(|| decode(row.fields(), types), Ok)
 }
 
 /// The report, or an error that holds it if rows were turned away.

@@ -112,7 +112,7 @@ impl<M: ReadRow, V> Answer<M, V> for Returning {
     }
 
     fn answer(answered: Answered) -> Result<Vec<M>> {
-        Ok(answered.without_rejects()?.rows()?.into_iter().flatten().collect())
+        answered.without_rejects()?.found()
     }
 }
 

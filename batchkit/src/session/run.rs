@@ -91,6 +91,7 @@ impl ChunkAnswer {
     /// Takes what became of the next rows; the positions of the stale ones among all.
     fn take(&mut self, answered: Vec<Answered>) -> Vec<usize> {
         let mut stale = Vec::new();
+        self.rows.reserve(answered.len());
         for (told, stored) in answered {
             let outcome = match told {
                 Told::Is(outcome) => outcome,

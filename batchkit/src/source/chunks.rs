@@ -74,6 +74,12 @@ pub(crate) fn ranges(positions: &[usize]) -> Vec<Range<usize>> {
         sorted.sort_unstable();
         return ranges(&sorted);
     }
+    // No position comes twice.
+    if let (Some(&first), Some(&last)) = (positions.first(), positions.last())
+        && last - first + 1 == positions.len()
+    {
+        return std::iter::once(first..last + 1).collect();
+    }
     let mut ranges: Vec<Range<usize>> = Vec::new();
     for &position in positions {
         match ranges.last_mut() {
@@ -209,7 +215,7 @@ impl<'a> Chunks<'a> {
 
     /// Leaves these rows out of all chunks: `dropped` has an entry for each collected row.
     pub(crate) fn leave_out(&mut self, dropped: &[bool]) {
-        if let Some(collected) = &mut self.collected {
+        if let (Some(collected), true) = (&mut self.collected, dropped.contains(&true)) {
             collected.kept.retain(|&row| !dropped[row]);
         }
     }
@@ -311,14 +317,21 @@ impl<'a> Chunks<'a> {
     async fn fill(&mut self, limits: Limits) -> Result<()> {
         while !self.is_exhausted && self.builder.len() < limits.rows && self.builder.byte_len() < limits.bytes {
             let Some(ahead) = &mut self.ahead else {
-                if self.feed.is_stream() {
+                let behind = if self.feed.is_stream() {
                     let feed = &mut self.feed;
                     let ready = poll_fn(|context| feed.poll_ready(context).map(Ok));
                     within(self.deadline, ready).await?;
-                }
-                match self.feed.encode_next(&self.layout, &mut self.builder) {
-                    Some(encoded) => self.take_down(encoded)?,
-                    None => self.is_exhausted = true,
+                    Some(self.feed.encode_next(&self.layout, &mut self.builder))
+                } else {
+                    let (rows, behind) = self.feed.encode_many(&self.layout, &mut self.builder, limits);
+                    self.positions.extend(self.next_position..self.next_position + rows);
+                    self.next_position += rows;
+                    behind
+                };
+                match behind {
+                    None => {}
+                    Some(Some(encoded)) => self.take_down(encoded)?,
+                    Some(None) => self.is_exhausted = true,
                 }
                 continue;
             };
@@ -390,8 +403,22 @@ impl<'a> Chunks<'a> {
 }
 
 impl Collected {
+    /// The next rows, where they lie one behind the other; `None` where a row between them is left out.
+    fn run(&mut self, limits: Limits) -> Option<Range<usize>> {
+        let kept = self.kept.make_contiguous();
+        let first = *kept.first()?;
+        let rows = self.rows.fitting(first..self.rows.len(), limits.rows, limits.bytes).max(1).min(kept.len());
+        let run = first..first + rows;
+        run.clone().eq(kept[..rows].iter().copied()).then_some(run)
+    }
+
     /// The next rows; in the order of their keys where the layout is given.
     fn next(&mut self, limits: Limits, in_key_order: Option<&Arc<Layout>>) -> (EncodedRows, Vec<usize>) {
+        let ordered = in_key_order.filter(|_| !self.keeps_order);
+        if let (None, Some(run)) = (ordered, self.run(limits)) {
+            self.kept.drain(..run.len());
+            return (self.rows.slice(run.clone()), self.positions[run].to_vec());
+        }
         let mut chosen = Vec::new();
         let mut bytes = 0;
         for &row in &self.kept {
@@ -402,7 +429,7 @@ impl Collected {
             chosen.push(row);
         }
         self.kept.drain(..chosen.len());
-        if let Some(layout) = in_key_order.filter(|_| !self.keeps_order) {
+        if let Some(layout) = ordered {
             let fields: Vec<usize> = layout.key.fields().collect();
             if let Some(order) = by_key(&self.rows, chosen.iter().copied(), &fields) {
                 chosen = order;

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 
+use super::chunks::Limits;
 use super::graph::{ChildFault, ChildLayout, write_children};
 use crate::model::{BatchModel, Child, KeyFor, WriteRow};
 use crate::reject::{KeyShape, RejectKey};
@@ -78,6 +79,24 @@ pub(crate) trait Feed: Send {
     /// Encodes the next row, which was waited for; `None` at the end.
     fn encode_next(&mut self, layout: &Layout, into: &mut RowsBuilder) -> Option<Encoded>;
 
+    /// Encodes the next rows, which are no stream's, until there are as many as a chunk has. How many it were, and what
+    /// became of the row behind them if that is something else; `None` of that is the end.
+    fn encode_many(
+        &mut self,
+        layout: &Layout,
+        into: &mut RowsBuilder,
+        limits: Limits,
+    ) -> (usize, Option<Option<Encoded>>) {
+        let before = into.len();
+        while into.len() < limits.rows && into.byte_len() < limits.bytes {
+            match self.encode_next(layout, into) {
+                Some(Encoded::Row) => {}
+                other => return (into.len() - before, Some(other)),
+            }
+        }
+        (into.len() - before, None)
+    }
+
     /// The kinds of rows below the rows.
     fn children(&self) -> &'static [Child] {
         &[]
@@ -104,12 +123,26 @@ pub(crate) trait Feed: Send {
 }
 
 /// Encodes one row; on a fault, its key by itself.
+#[inline]
 fn encode(
     layout: &Layout,
     into: &mut RowsBuilder,
     write: impl Fn(usize, &mut ColumnWriter<'_>) -> Result<(), Fault>,
 ) -> Encoded {
-    let Err((column, fault)) = into.push(&layout.types, &write) else { return Encoded::Row };
+    match into.push(&layout.types, &write) {
+        Ok(()) => Encoded::Row,
+        Err((column, fault)) => invalid(layout, column, fault, write),
+    }
+}
+
+/// What is told of a row that has no form.
+#[cold]
+fn invalid(
+    layout: &Layout,
+    column: usize,
+    fault: Fault,
+    write: impl Fn(usize, &mut ColumnWriter<'_>) -> Result<(), Fault>,
+) -> Encoded {
     let fields: Vec<usize> = layout.key.fields().collect();
     let types: Vec<ColumnType> = fields.iter().map(|&field| layout.types[field].clone()).collect();
     let mut key = RowsBuilder::default();
@@ -118,8 +151,17 @@ fn encode(
     Encoded::Invalid { column, fault, key }
 }
 
-fn encode_row<M: BatchModel>(row: &impl WriteRow<M>, layout: &Layout, into: &mut RowsBuilder) -> Encoded {
-    let encoded = encode(layout, into, |position, out| row.write(layout.columns[position], out));
+#[inline]
+fn encode_row<M: BatchModel, R: WriteRow<M>>(row: &R, layout: &Layout, into: &mut RowsBuilder) -> Encoded {
+    let write = |position: usize, out: &mut ColumnWriter<'_>| row.write(layout.columns[position], out);
+    let encoded = if layout.columns == R::COLUMNS {
+        match into.push_all(&layout.types, |all| row.write_all(all)) {
+            Ok(()) => Encoded::Row,
+            Err((column, fault)) => invalid(layout, column, fault, write),
+        }
+    } else {
+        encode(layout, into, write)
+    };
     if layout.below.is_empty() || !matches!(encoded, Encoded::Row) {
         return encoded;
     }
@@ -150,7 +192,7 @@ where
 {
     fn encode_next(&mut self, layout: &Layout, into: &mut RowsBuilder) -> Option<Encoded> {
         let row = self.0.next()?;
-        Some(encode_row::<M>(&row, layout, into))
+        Some(encode_row::<M, _>(&row, layout, into))
     }
 
     fn children(&self) -> &'static [Child] {
@@ -206,7 +248,7 @@ where
 
     fn encode_next(&mut self, layout: &Layout, into: &mut RowsBuilder) -> Option<Encoded> {
         Some(match self.next.take()? {
-            Ok(row) => encode_row::<M>(&row, layout, into),
+            Ok(row) => encode_row::<M, _>(&row, layout, into),
             Err(error) => Encoded::Broken(error.to_string()),
         })
     }
@@ -255,7 +297,7 @@ where
     E: Display,
 {
     match process(value) {
-        Ok(Some(row)) => encode_row::<M>(&row, layout, into),
+        Ok(Some(row)) => encode_row::<M, _>(&row, layout, into),
         Ok(None) => Encoded::Dropped,
         Err(reason) => Encoded::Failed(reason.to_string()),
     }

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use postgres_types::Oid;
 
-use super::rows::{EncodedRows, put_field};
+use super::rows::EncodedRows;
 
 /// What the binary form of a table's row consists of: all columns that are not dropped, in order.
 #[derive(Debug, Clone)]
@@ -16,21 +16,34 @@ pub(crate) struct RowType {
     pub(crate) lock: Option<String>,
 }
 
+/// A field that is NULL.
+const NULL: &[u8] = &(-1_i32).to_be_bytes();
+
 /// One array of the table's row type: the parameter of `unnest($1::the_table[])`.
 pub(crate) fn row_array(rows: &EncodedRows, row_type: &RowType) -> Bytes {
     let mut out = BytesMut::with_capacity(rows.byte_len() + rows.len() * (8 + 8 * row_type.columns.len()) + 20);
     array_header(&mut out, row_type.oid, rows.len(), false);
     let count = i32::try_from(row_type.columns.len()).unwrap_or(i32::MAX);
+    // Most often the rows give all columns, and in the table's order.
+    let in_order = row_type.columns.iter().enumerate().all(|(position, (_, given))| *given == Some(position));
     let mut fields = Vec::new();
     for row in 0..rows.len() {
-        fields.clear();
-        fields.extend(rows.row(row));
         let start = out.len();
         out.put_i32(0);
         out.put_i32(count);
-        for (oid, given) in &row_type.columns {
-            out.put_u32(*oid);
-            put_field(&mut out, given.and_then(|field| fields.get(field).copied().flatten()));
+        let mut given = rows.row(row);
+        if in_order {
+            for (oid, _) in &row_type.columns {
+                out.put_u32(*oid);
+                out.extend_from_slice(given.next_whole().unwrap_or(NULL));
+            }
+        } else {
+            fields.clear();
+            fields.extend(std::iter::from_fn(|| given.next_whole()));
+            for (oid, given) in &row_type.columns {
+                out.put_u32(*oid);
+                out.extend_from_slice(given.and_then(|field| fields.get(field).copied()).unwrap_or(NULL));
+            }
         }
         let length = i32::try_from(out.len() - start - 4).unwrap_or(i32::MAX);
         out[start..start + 4].copy_from_slice(&length.to_be_bytes());
@@ -49,12 +62,21 @@ pub(crate) fn column_arrays(rows: &EncodedRows, fields: &[(usize, Oid)]) -> Vec<
             out
         })
         .collect();
+    // Most often these are all fields, in their order.
+    let in_order = fields.iter().enumerate().all(|(position, (field, _))| *field == position);
     let mut all = Vec::new();
     for row in 0..rows.len() {
+        let mut given = rows.row(row);
+        if in_order {
+            for array in &mut arrays {
+                array.extend_from_slice(given.next_whole().unwrap_or(NULL));
+            }
+            continue;
+        }
         all.clear();
-        all.extend(rows.row(row));
+        all.extend(std::iter::from_fn(|| given.next_whole()));
         for (array, (field, _)) in arrays.iter_mut().zip(fields) {
-            put_field(array, all.get(*field).copied().flatten());
+            array.extend_from_slice(all.get(*field).copied().unwrap_or(NULL));
         }
     }
     arrays.into_iter().map(BytesMut::freeze).collect()

@@ -7,7 +7,18 @@ use postgres_types::{Kind, Type};
 pub struct ColumnType {
     ty: Type,
     check: Check,
+    range: Range,
     not_null: bool,
+}
+
+/// Which values of the type some libraries have no value for, decided once per column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Range {
+    All,
+    Date,
+    Timestamp,
+    Time,
+    Numeric,
 }
 
 /// What has to be checked in a value's bytes, decided once per column and not once per value.
@@ -26,25 +37,33 @@ impl ColumnType {
     /// A field may have the domain's type or the type below it; `accepts` tells which one the field takes.
     #[must_use]
     pub fn new(ty: Type, not_null: bool, accepts: impl Fn(&Type) -> bool) -> Self {
-        let check = Check::of(&ty);
+        let (check, range) = (Check::of(&ty), Range::of(&ty));
         let ty = if accepts(&ty) { ty } else { base(&ty).clone() };
-        ColumnType { ty, check, not_null }
+        ColumnType { ty, check, range, not_null }
     }
 
     /// The type that the field's `ToSql` and `FromSql` are given.
     #[must_use]
+    #[inline]
     pub fn ty(&self) -> &Type {
         &self.ty
     }
 
     /// Whether the column refuses NULL.
     #[must_use]
+    #[inline]
     pub fn not_null(&self) -> bool {
         self.not_null
     }
 
+    #[inline]
     pub(super) fn check(&self) -> Check {
         self.check
+    }
+
+    #[inline]
+    pub(super) fn range(&self) -> Range {
+        self.range
     }
 }
 
@@ -53,6 +72,18 @@ pub(crate) fn base(ty: &Type) -> &Type {
     match ty.kind() {
         Kind::Domain(inner) => base(inner),
         _ => ty,
+    }
+}
+
+impl Range {
+    fn of(ty: &Type) -> Self {
+        match *base(ty) {
+            Type::DATE => Range::Date,
+            Type::TIMESTAMP | Type::TIMESTAMPTZ => Range::Timestamp,
+            Type::TIME => Range::Time,
+            Type::NUMERIC => Range::Numeric,
+            _ => Range::All,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) use decoded::{Decoder, Start, decoding};
 pub use fault::{Fault, ReadFault, ReadReason};
 pub use read::RowReader;
 pub(crate) use rows::{EncodedRows, RawFields, RowsBuilder, put_field};
-pub use write::ColumnWriter;
+pub use write::{ColumnWriter, RowWriter};
 
 #[cfg(test)]
 mod properties;

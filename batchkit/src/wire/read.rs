@@ -1,11 +1,13 @@
 //! Reading one row: field by field, in the order in which they were asked for.
 
+use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use castaway::cast;
 use postgres_types::Type;
 use serde::de::DeserializeOwned;
 
-use super::column_type::{ColumnType, base};
+use super::column_type::{Check, ColumnType, Range, base};
 use super::fault::{ReadFault, ReadReason};
 use crate::model::{Convert, FromColumn};
 
@@ -30,10 +32,14 @@ impl<'a> RowReader<'a> {
     #[inline]
     pub fn read<T: FromColumn>(&mut self) -> Result<T, ReadFault> {
         let (column, raw) = self.raw()?;
-        let ty = self.columns[column].ty();
+        let described = &self.columns[column];
+        if let Some(value) = raw.and_then(|raw| plain(described, raw)) {
+            return Ok(value);
+        }
+        let (ty, range) = (described.ty(), described.range());
         let fault = |reason| ReadFault { column, reason };
         let result = match raw {
-            Some(value) if is_exceptional(ty, value) => decode_guarded(ty, value),
+            Some(value) if is_exceptional(range, value) => decode_guarded(ty, value),
             _ => T::read(ty, raw).ok(),
         };
         result.ok_or_else(|| fault(if raw.is_none() { ReadReason::Null } else { ReadReason::Unrepresentable }))
@@ -83,19 +89,45 @@ impl<'a> RowReader<'a> {
     }
 }
 
+/// A value of a type that has one binary form in all types that it is read from; `None` leaves it to the type's own
+/// code, and to its errors.
+#[inline]
+fn plain<T: FromColumn>(column: &ColumnType, raw: &[u8]) -> Option<T> {
+    macro_rules! number {
+        ($($number:ty),*) => {$(
+            if TypeId::of::<T>() == TypeId::of::<$number>() {
+                return cast!(<$number>::from_be_bytes(raw.try_into().ok()?), T).ok();
+            }
+            if TypeId::of::<T>() == TypeId::of::<Option<$number>>() {
+                return cast!(Some(<$number>::from_be_bytes(raw.try_into().ok()?)), T).ok();
+            }
+        )*};
+    }
+    number!(i64, i32, i16, f64, f32);
+    let text = || (column.check() == Check::Text).then(|| std::str::from_utf8(raw).ok()).flatten();
+    if TypeId::of::<T>() == TypeId::of::<String>() {
+        return cast!(text()?.to_owned(), T).ok();
+    }
+    if TypeId::of::<T>() == TypeId::of::<Option<String>>() {
+        return cast!(Some(text()?.to_owned()), T).ok();
+    }
+    None
+}
+
 /// Values that PostgreSQL has and some date or decimal libraries do not: infinite and far-away dates,
 /// 24:00:00, NaN. Their `FromSql` may panic or wrap around.
-fn is_exceptional(ty: &Type, value: &[u8]) -> bool {
+#[inline]
+fn is_exceptional(range: Range, value: &[u8]) -> bool {
     /// 9,000 years around 2000, in days: inside of the range of every library.
     const DAYS: i32 = 9_000 * 365;
     const MICROS: i64 = DAYS as i64 * 86_400_000_000;
-    match *base(ty) {
-        Type::DATE => int4(value).is_none_or(|days| days.unsigned_abs() > DAYS.unsigned_abs()),
-        Type::TIMESTAMP | Type::TIMESTAMPTZ => int8(value).is_none_or(|us| us.unsigned_abs() > MICROS.unsigned_abs()),
-        Type::TIME => int8(value).is_none_or(|us| us >= 86_400_000_000),
+    match range {
+        Range::All => false,
+        Range::Date => int4(value).is_none_or(|days| days.unsigned_abs() > DAYS.unsigned_abs()),
+        Range::Timestamp => int8(value).is_none_or(|us| us.unsigned_abs() > MICROS.unsigned_abs()),
+        Range::Time => int8(value).is_none_or(|us| us >= 86_400_000_000),
         // The sign word of NaN and of the infinities.
-        Type::NUMERIC => value.get(4).is_some_and(|sign| *sign >= 0xC0),
-        _ => false,
+        Range::Numeric => value.get(4).is_some_and(|sign| *sign >= 0xC0),
     }
 }
 

@@ -9,7 +9,7 @@ use super::below::{Below, BelowBuilder};
 use super::column_type::ColumnType;
 use super::decoded::Decoded;
 use super::fault::Fault;
-use super::write::ColumnWriter;
+use super::write::{ColumnWriter, RowWriter};
 use crate::model::ReadRow;
 
 /// Rows in the form of binary COPY: each a count of fields, then a length and bytes per field.
@@ -94,17 +94,29 @@ impl EncodedRows {
     pub(crate) fn cut(&self, most_rows: usize, most_bytes: usize) -> Vec<Range<usize>> {
         let mut ranges = Vec::new();
         let mut first = 0;
-        for row in 0..self.len() {
-            let too_many = row - first >= most_rows || self.bytes_of(first..row + 1) > most_bytes;
-            if too_many && row > first {
-                ranges.push(first..row);
-                first = row;
-            }
-        }
-        if first < self.len() {
-            ranges.push(first..self.len());
+        while first < self.len() {
+            let rows = self.fitting(first..self.len(), most_rows, most_bytes).max(1);
+            ranges.push(first..first + rows);
+            first += rows;
         }
         ranges
+    }
+
+    /// How many of these rows, from the first on, are at most so many and have at most so many bytes.
+    pub(crate) fn fitting(&self, rows: Range<usize>, most_rows: usize, most_bytes: usize) -> usize {
+        let Range { start, end } = rows;
+        let end = end.min(start.saturating_add(most_rows));
+        if self.bytes_of(start..end) <= most_bytes {
+            return end - start;
+        }
+        // The bytes of the first rows only grow with their number.
+        let (mut fit, mut too_many) = (0, end - start);
+        while too_many - fit > 1 {
+            let middle = usize::midpoint(fit, too_many);
+            let fits = self.bytes_of(start..start + middle) <= most_bytes;
+            *(if fits { &mut fit } else { &mut too_many }) = middle;
+        }
+        fit
     }
 
     /// The number of bytes of these rows, those below them too.
@@ -144,11 +156,21 @@ impl<'a> RawFields<'a> {
     pub(crate) fn new(fields: &'a [u8]) -> Self {
         RawFields { rest: fields }
     }
+
+    /// The next field with its length in front; `None` at the end.
+    #[inline]
+    pub(crate) fn next_whole(&mut self) -> Option<&'a [u8]> {
+        let length = i32::from_be_bytes(*self.rest.first_chunk::<4>()?);
+        let (field, rest) = self.rest.split_at_checked(4 + usize::try_from(length).unwrap_or(0))?;
+        self.rest = rest;
+        Some(field)
+    }
 }
 
 impl<'a> Iterator for RawFields<'a> {
     type Item = Option<&'a [u8]>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let (length, rest) = self.rest.split_first_chunk::<4>()?;
         let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
@@ -177,6 +199,9 @@ pub(crate) struct RowsBuilder {
 impl RowsBuilder {
     /// The number of bytes so far, those of the rows below too.
     pub(crate) fn byte_len(&self) -> usize {
+        if self.below.is_empty() {
+            return self.bytes.len();
+        }
         self.bytes.len() + self.below.iter().map(|below| below.rows.byte_len()).sum::<usize>()
     }
 
@@ -222,6 +247,30 @@ impl RowsBuilder {
         }
         self.ends.push(self.bytes.len());
         Ok(())
+    }
+
+    /// The same; `write` is called once, and appends all fields.
+    #[inline]
+    pub(crate) fn push_all(
+        &mut self,
+        columns: &[ColumnType],
+        write: impl FnOnce(&mut RowWriter<'_>) -> Result<(), Fault>,
+    ) -> Result<(), (usize, Fault)> {
+        let start = self.bytes.len();
+        self.bytes.put_i16(i16::try_from(columns.len()).unwrap_or(i16::MAX));
+        let mut row = RowWriter::new(&mut self.bytes, columns);
+        let written = write(&mut row).map_err(|fault| (row.last(), fault));
+        let is_giant = self.bytes.len() - start > MAX_ROW_BYTES;
+        match written {
+            Ok(()) if !is_giant => {
+                self.ends.push(self.bytes.len());
+                Ok(())
+            }
+            written => {
+                self.bytes.truncate(start);
+                written.and(Err((columns.len().saturating_sub(1), Fault::TooLarge)))
+            }
+        }
     }
 
     /// The fields of the last row, the count of fields left out.
