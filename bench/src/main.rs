@@ -6,11 +6,13 @@
 mod contestants;
 mod crossover;
 mod data;
+mod delay;
 mod instructions;
 mod machine;
 mod measure;
 mod report;
 mod results;
+mod sweep;
 mod task;
 
 use std::fs;
@@ -46,6 +48,9 @@ struct Arguments {
     /// Leaves batchkit's own transports beside each other out.
     #[arg(long)]
     no_crossover: bool,
+    /// Leaves the sizes of chunks out.
+    #[arg(long)]
+    no_sweep: bool,
     /// Leaves the instructions out.
     #[arg(long)]
     no_instructions: bool,
@@ -147,6 +152,9 @@ async fn measure(arguments: &Arguments) -> Result<Results, Failure> {
     }
     for &rows in arguments.small.iter().filter(|_| !arguments.no_small) {
         results.small.push(bench.small(rows, &verbs, &names).await?);
+    }
+    if !arguments.no_sweep {
+        results.sweep = bench.sweep().await?;
     }
     if !arguments.no_instructions {
         results.instructions = instructions::count(&bench.place.database, &verbs, &names)?;

@@ -25,6 +25,22 @@ pub struct Results {
     pub crossover: Vec<Crossover>,
     #[serde(default)]
     pub instructions: Counts,
+    #[serde(default)]
+    pub sweep: Vec<Sweep>,
+}
+
+/// How long batchkit took for some rows in chunks of one size.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Sweep {
+    /// Rows of 10 KB.
+    pub is_wide: bool,
+    pub verb: Verb,
+    /// Of the way to the server, in milliseconds.
+    pub delay: u64,
+    pub rows: usize,
+    /// `None` is `BatchSize::Auto`.
+    pub size: Option<usize>,
+    pub time: Time,
 }
 
 /// The client's work in instructions per row, for calls with so many rows.

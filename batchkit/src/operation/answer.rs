@@ -13,7 +13,7 @@ use crate::relation::Stored;
 use crate::report::Report;
 use crate::session::{self, StoredRow};
 use crate::source::ranges;
-use crate::wire::{ColumnType, RowReader};
+use crate::wire::{ColumnType, EncodedRows, ReadFault, RowReader};
 
 /// The report of a call and its stored rows, still encoded.
 #[doc(hidden)]
@@ -69,7 +69,7 @@ fn told(error: Error, position: usize, report: &Report) -> Error {
 }
 
 fn decode_stored<M: ReadRow>(row: &StoredRow, types: &[ColumnType]) -> Result<M> {
-    row.take_decoded().map_or_else(|| decode(row.fields(), types), Ok)
+    row.take_decoded().map_or_else(|| decode(row.fields(), types), |decoded| decoded.map_err(unreadable::<M>))
 }
 
 /// The report, or an error that holds it if rows were turned away.
@@ -115,10 +115,23 @@ pub(crate) fn read_types(model: &Model, table: &Table) -> Arc<[ColumnType]> {
 
 /// Decodes one row of all of the model's columns.
 pub(crate) fn decode<M: ReadRow>(fields: &[u8], types: &[ColumnType]) -> Result<M> {
-    M::read(&mut RowReader::new(fields, types)).map_err(|fault| {
-        let column = M::MODEL.columns.get(fault.column).map_or("?", |column| column.name);
-        Error::new(ErrorKind::Decode, format!("a stored value cannot be read: {}", fault.reason))
-            .in_table(M::MODEL.display_name())
-            .in_column(column)
-    })
+    M::read(&mut RowReader::new(fields, types)).map_err(unreadable::<M>)
+}
+
+/// The rows of an answer that were decoded as they came, in these types where they were not.
+pub(crate) fn decode_answered<M: ReadRow>(rows: &EncodedRows, types: &[ColumnType]) -> Result<Vec<M>> {
+    let mut decoded = rows.take_all_decoded().into_iter();
+    let row = |row| match decoded.next().flatten() {
+        Some(decoded) => decoded.map_err(unreadable::<M>),
+        None => decode(rows.fields(row), types),
+    };
+    (0..rows.len()).map(row).collect()
+}
+
+/// A stored value that has no place in the struct.
+pub(crate) fn unreadable<M: ReadRow>(fault: ReadFault) -> Error {
+    let column = M::MODEL.columns.get(fault.column).map_or("?", |column| column.name);
+    Error::new(ErrorKind::Decode, format!("a stored value cannot be read: {}", fault.reason))
+        .in_table(M::MODEL.display_name())
+        .in_column(column)
 }

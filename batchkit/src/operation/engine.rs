@@ -34,7 +34,7 @@ use crate::settings::Opening;
 use crate::source::{ChildLayout, Chunks, Feed, Layout};
 use crate::sql::{self, Foretold, Form, Source, TableSql};
 use crate::strategy::{self, Function, InCaller, InPool, Post, Runner};
-use crate::wire::{ColumnType, Decoder, EncodedRows, Fault, RowType, Start};
+use crate::wire::{ColumnType, EncodedRows, Fault, RowType, Start};
 
 /// What all calls of one `BatchOperations` share.
 #[derive(Debug, Clone)]
@@ -199,8 +199,8 @@ impl Request<'_> {
         let post = self.post.map(|function| Arc::new(Post { function, types: Arc::clone(&types) }));
         let result = async {
             let (mut work, choices) = target.graph_work(&*verb, self.config.transport, below_form, &graph, &keys)?;
-            let decoder = self.decode.map(|start| Decoder { start, types: Arc::clone(&types), head: 0 });
-            work.decoder.clone_from(&decoder);
+            let decode = self.decode.map(|start| (start, Arc::clone(&types)));
+            work.decode.clone_from(&decode);
             tracing::Span::current()
                 .record("batchkit.transport", tracing::field::debug(choices.of(chunk_rows).transport));
             let (pool, fallback) = (self.engine.pool.clone(), strategy::fallback(&self.config));
@@ -209,18 +209,8 @@ impl Request<'_> {
                     let (engine, transport) = (self.engine.clone(), self.config.transport);
                     let model = self.model;
                     let verb = Arc::clone(&verb);
-                    let renewal = Renewal {
-                        engine,
-                        model,
-                        layout,
-                        verb,
-                        transport,
-                        form,
-                        rejects,
-                        children,
-                        below_form,
-                        decoder,
-                    };
+                    let renewal =
+                        Renewal { engine, model, layout, verb, transport, form, rejects, children, below_form, decode };
                     let works = Works::new(work, Box::new(renewal));
                     let shared = Arc::new(Shared { pool, works, policy: Arc::clone(&policy) });
                     Runner::Pool(InPool { shared, books: Arc::clone(&books), fallback, pace })
@@ -437,7 +427,7 @@ impl Target<'_> {
             writes: verb.writes(),
             turns_away: self.rejects,
             below,
-            decoder: None,
+            decode: None,
         };
         Ok((work, Choices { choice, other }))
     }
@@ -662,7 +652,7 @@ struct Renewal {
     rejects: bool,
     children: &'static [Child],
     below_form: Form,
-    decoder: Option<Decoder>,
+    decode: Option<(Start, Arc<[ColumnType]>)>,
 }
 
 #[async_trait]
@@ -694,7 +684,7 @@ impl Renew for Renewal {
             return Err(Error::schema(&self.model.display_name(), vec![what.to_owned()]));
         }
         let (work, _) = target.graph_work(&*self.verb, self.transport, self.below_form, &graph, &keys)?;
-        Ok(Work { decoder: self.decoder.clone(), ..work })
+        Ok(Work { decode: self.decode.clone(), ..work })
     }
 }
 

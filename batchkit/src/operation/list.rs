@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answer::decode;
+use super::answer::decode_answered;
 use super::engine::Engine;
 use super::read::{self, Statement};
 use super::relations::{begin_snapshot, related};
@@ -20,7 +20,7 @@ use crate::order::{Cursor, Order, OrderBy, OrderColumn, Position};
 use crate::relation::Tree;
 use crate::session::Within;
 use crate::sql::{self, Arguments, Select, TableSql};
-use crate::wire::{ColumnType, EncodedRows, decoding};
+use crate::wire::{ColumnType, EncodedRows, Start, decoding};
 
 /// A read of the rows that fulfil a filter. `.await` gives them all; [`page`](List::page) so many and where to go
 /// on; [`stream`](List::stream) one after the other, holding few.
@@ -210,7 +210,7 @@ impl<'a, M: ReadRow> List<'a, M> {
             let Page { rows, next, previous } = page(&rows, columns, &order, most, from_end, has_after)?;
             Ok((rows, (next, previous)))
         };
-        let (rows, (next, previous)) = self.load(show).await?;
+        let (rows, (next, previous)) = self.load(None, show).await?;
         Ok(Page { rows, next, previous })
     }
 
@@ -219,9 +219,11 @@ impl<'a, M: ReadRow> List<'a, M> {
         RowStream::new(self)
     }
 
-    /// Reads the rows, of which `show` makes entities and more, and loads what they are related to.
+    /// Reads the rows, of which `show` makes entities and more, and loads what they are related to. Where they are to be
+    /// decoded as they come, `show` sees nothing else of them.
     async fn load<T>(
         mut self,
+        decode: Option<Start>,
         show: impl FnOnce(EncodedRows, &[ColumnType]) -> Result<(Vec<M>, T)>,
     ) -> Result<(Vec<M>, T)> {
         let (tree, started) = (Tree::of(M::MODEL, &self.relations)?, Instant::now());
@@ -235,8 +237,7 @@ impl<'a, M: ReadRow> List<'a, M> {
             (None, caller) => caller.as_mut().map(Within::lend),
         };
         let lent = within.as_mut().map(Within::lend);
-        let (rows, columns) =
-            read::query(&self.engine, lent, self.timeout, M::MODEL, &self.selection, Some(decoding::<M>)).await?;
+        let (rows, columns) = read::query(&self.engine, lent, self.timeout, M::MODEL, &self.selection, decode).await?;
         let (rows, shown) = show(rows, &columns)?;
         // Within the time that is left.
         let timeout = self.timeout.or(self.engine.config.timeout);
@@ -275,7 +276,7 @@ fn page<M: ReadRow>(
     let last = rows.len().checked_sub(1);
     let next = last.filter(|_| behind).map(place);
     let previous = last.filter(|_| before).map(|_| place(0));
-    Ok(Page { rows: decode_all(&rows, columns)?, next, previous })
+    Ok(Page { rows: decode_answered(&rows, columns)?, next, previous })
 }
 
 impl<'a, M: ReadRow + 'a> IntoFuture for List<'a, M> {
@@ -284,17 +285,11 @@ impl<'a, M: ReadRow + 'a> IntoFuture for List<'a, M> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let (rows, ()) = self.load(|rows, columns| Ok((decode_all(&rows, columns)?, ()))).await?;
+            let (rows, ()) =
+                self.load(Some(decoding::<M>), |rows, columns| Ok((decode_answered(&rows, columns)?, ()))).await?;
             Ok(rows)
         })
     }
-}
-
-/// The end of every read of rows: they become the caller's structs.
-pub(super) fn decode_all<M: ReadRow>(rows: &EncodedRows, columns: &[ColumnType]) -> Result<Vec<M>> {
-    let mut decoded = rows.take_all_decoded().into_iter();
-    let row = |row| decoded.next().flatten().map_or_else(|| decode(rows.fields(row), columns), Ok);
-    (0..rows.len()).map(row).collect()
 }
 
 impl<M: BatchModel> Selection<'_, M> {

@@ -23,7 +23,7 @@ use std::fmt::Display;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-pub(crate) use answer::{decode, without_rejects};
+pub(crate) use answer::{decode, unreadable, without_rejects};
 pub use call::{Aligned, Answer, Call, CountVerb, Plain, Reported, Returning};
 pub use count::{Count, Exists};
 use deadpool_postgres::Pool;

@@ -132,7 +132,8 @@ async fn query_once(
     let encode = |parameters: &[Type]| prepared.encode(statement, parameters);
     let session = Session::open(&engine.pool, within).await?;
     let question = Question { sql: &prepared.sql, types: &prepared.types, encode: &encode };
-    let decoder = decode.map(|start| Decoder { start, types: Arc::clone(&prepared.columns), head: 0 });
+    let decoder =
+        decode.map(|start| Decoder { start, types: Arc::clone(&prepared.columns), first: 0, kept: Vec::new() });
     let read = Read { sql: prepared.sql.clone(), parameters: Parameters::Asked(&question), decoder };
     let answers = session.read(&policy.opening, Plans::OfTheirRows, &[read]).await;
     session.end_read().await;

@@ -25,7 +25,7 @@ use crate::retry::{Policy, Retries};
 use crate::session::{JOINED_ROWS, Parameters, Read, Session, Within};
 use crate::settings::Plans;
 use crate::sql::{self, TableSql};
-use crate::wire::{ColumnType, Decoder, EncodedRows};
+use crate::wire::{ColumnType, EncodedRows};
 
 /// A read whose rows come with what they are related to: see [`Call::load_relations`].
 #[must_use = "a call does nothing until it is awaited"]
@@ -167,8 +167,8 @@ struct Asked<'q> {
     /// How many statements have rows.
     parts: usize,
     owner: Owner,
-    /// The fields that the rows of a key are ordered by, where the server does not.
-    sort: Option<&'static [usize]>,
+    /// By how many fields the rows of a key are ordered here.
+    sort: usize,
 }
 
 impl Asked<'_> {
@@ -231,7 +231,7 @@ impl Server<'_, '_> {
         let carrier = target.columns_carrier(&own, columns);
         let lock = carrier.lock().map(Read::plain);
         let is_locked = lock.is_some();
-        let decoder = Decoder { start: question.decode, types, head: owner.head() };
+        let decoder = owner.decoder(question.decode, types, sort.unwrap_or_default());
         let statement = |part: std::ops::Range<usize>| {
             let first = i64::try_from(part.start).unwrap_or(i64::MAX);
             let mut parameters = carrier.parameters(&question.keys.slice(part))?;
@@ -243,7 +243,7 @@ impl Server<'_, '_> {
         let statements = carrier.statements(&question.keys, JOINED_ROWS);
         let parts = statements.len();
         let reads = lock.into_iter().map(Ok).chain(statements.into_iter().map(statement)).collect::<Result<_>>()?;
-        Ok(Asked { question, reads, is_locked, parts, owner, sort })
+        Ok(Asked { question, reads, is_locked, parts, owner, sort: sort.map_or(0, <[usize]>::len) })
     }
 
     async fn ask(&mut self, plans: Plans, reads: &[Read<'_>]) -> Result<Vec<EncodedRows>> {

@@ -10,8 +10,8 @@ use futures_util::Stream;
 use postgres_types::Type;
 use tokio::sync::mpsc::Receiver;
 
-use super::answer::decode;
-use super::list::{List, decode_all};
+use super::answer::{decode, decode_answered};
+use super::list::List;
 use super::read::{Again, Fetched, Prepared, policy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ReadRow;
@@ -218,7 +218,7 @@ impl<'a, M: ReadRow + 'a> Stream for RowChunks<'a, M> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Vec<M>>>> {
         let pieces = &mut self.get_mut().0;
         let Some(piece) = ready!(pieces.poll(context)) else { return Poll::Ready(None) };
-        let rows = piece.and_then(|(rows, columns)| decode_all(&rows, &columns));
+        let rows = piece.and_then(|(rows, columns)| decode_answered(&rows, &columns));
         if rows.is_err() {
             pieces.state = State::Over;
         }

@@ -1,13 +1,14 @@
 //! The related rows of a question, and which of its keys each of them belongs to.
 
 use std::collections::HashMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use postgres_types::Type;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::wire::{ColumnType, EncodedRows, base};
+use crate::wire::{ColumnType, Decoder, EncodedRows, Start, base};
 
 /// The related rows of one question, statement by statement.
 pub(crate) type Answers = Vec<Block>;
@@ -15,14 +16,12 @@ pub(crate) type Answers = Vec<Block>;
 /// Some related rows, those of one key in the relation's order.
 #[derive(Debug)]
 pub(crate) struct Block {
-    /// The rows; perhaps with something around the fields of the related model.
+    /// The rows: their own fields, or what they were decoded to.
     pub(crate) rows: EncodedRows,
     /// The position of each one's key in the question.
     owners: Vec<usize>,
     /// The order that they are to be taken in, if it is another one.
     order: Option<Vec<usize>>,
-    /// The bytes in front of each one's own fields.
-    head: usize,
 }
 
 /// How a row tells which key it belongs to.
@@ -35,12 +34,15 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    /// The bytes in front of a row's own fields.
-    pub(crate) fn head(self) -> usize {
-        match self {
-            Owner::Position => 4 + 8,
-            Owner::Key(_) => 0,
-        }
+    /// How the answered rows are decoded as they come. Of their fields that one is kept which tells the owner, and
+    /// behind it those of `order`.
+    pub(crate) fn decoder(self, start: Start, types: Arc<[ColumnType]>, order: &[usize]) -> Decoder {
+        let (first, field) = match self {
+            Owner::Position => (1, 0),
+            Owner::Key(field) => (0, field),
+        };
+        let kept = std::iter::once(field).chain(order.iter().map(|field| first + field)).collect();
+        Decoder { start, types, first, kept }
     }
 }
 
@@ -53,37 +55,31 @@ pub(crate) fn positions(keys: &EncodedRows) -> Positions<'_> {
 }
 
 impl Block {
-    /// Rows of these owners, without anything around them.
+    /// Rows of these owners.
     pub(crate) fn new(rows: EncodedRows, owners: Vec<usize>) -> Self {
-        Block { rows, owners, order: None, head: 0 }
+        Block { rows, owners, order: None }
     }
 
-    /// Rows that a server has answered. Where their order is left to this side, `order` are the fields to order them
-    /// by.
-    pub(crate) fn answered(
-        rows: EncodedRows,
-        owner: Owner,
-        positions: &Positions<'_>,
-        order: Option<&[usize]>,
-    ) -> Result<Self> {
-        let owned = |row: usize| match owner {
-            Owner::Position => {
-                let position = rows.row(row).next().flatten().and_then(|bytes| bytes.try_into().ok());
-                position.and_then(|position| usize::try_from(i64::from_be_bytes(position)).ok())
+    /// Rows that a server has answered, decoded as [`Owner::decoder`] says, to be ordered by so many of the kept fields.
+    pub(crate) fn answered(rows: EncodedRows, owner: Owner, positions: &Positions<'_>, order: usize) -> Result<Self> {
+        let owned = |row: usize| {
+            let field = rows.row(row).next().flatten()?;
+            match owner {
+                Owner::Position => usize::try_from(i64::from_be_bytes(field.try_into().ok()?)).ok(),
+                Owner::Key(_) => positions.get(field).copied(),
             }
-            Owner::Key(field) => positions.get(rows.row(row).nth(field).flatten()?).copied(),
         };
         let unknown = || Error::new(ErrorKind::Accounting, "a related row belongs to no key");
         let owners = (0..rows.len()).map(|row| owned(row).ok_or_else(unknown)).collect::<Result<Vec<_>>>()?;
-        let order = order.and_then(|fields| sorted(&rows, fields));
-        Ok(Block { rows, owners, order, head: owner.head() })
+        let order = if order == 0 { None } else { sorted(&rows, 1..=order) };
+        Ok(Block { rows, owners, order })
     }
 
-    /// The rows in their order: the position of each one's key, its place in [`rows`](Self::rows), and its own fields.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, usize, &[u8])> {
+    /// The rows in their order: the position of each one's key, and its place in [`rows`](Self::rows).
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, usize)> {
         let row = |place: usize| {
             let row = self.order.as_ref().map_or(place, |order| order[place]);
-            (self.owners[row], row, self.rows.fields(row).get(self.head..).unwrap_or_default())
+            (self.owners[row], row)
         };
         (0..self.rows.len()).map(row)
     }
@@ -104,10 +100,10 @@ fn ordinal(field: &[u8]) -> Option<i64> {
 }
 
 /// The rows by these fields, which are integers; `None` where that is the order they have.
-fn sorted(rows: &EncodedRows, fields: &[usize]) -> Option<Vec<usize>> {
+fn sorted(rows: &EncodedRows, fields: RangeInclusive<usize>) -> Option<Vec<usize>> {
     let key = |row: usize, field: usize| rows.row(row).nth(field).flatten().and_then(ordinal);
     let compare = |one: usize, other: usize| {
-        let parts = fields.iter().map(|&field| key(one, field).cmp(&key(other, field)));
+        let parts = fields.clone().map(|field| key(one, field).cmp(&key(other, field)));
         parts.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
     };
     let range: Range<usize> = 0..rows.len();
@@ -131,9 +127,9 @@ mod tests {
             rows.push_raw([Some(&a.to_be_bytes()[..]), Some(&b.to_be_bytes()[..])].into_iter());
         }
         let rows = rows.finish();
-        assert_eq!(sorted(&rows, &[0, 1]), Some(vec![3, 1, 2, 0]));
-        assert_eq!(sorted(&rows, &[1]), Some(vec![2, 1, 0, 3]));
-        assert_eq!(sorted(&rows.slice(1..3), &[0]), None);
+        assert_eq!(sorted(&rows, 0..=1), Some(vec![3, 1, 2, 0]));
+        assert_eq!(sorted(&rows, 1..=1), Some(vec![2, 1, 0, 3]));
+        assert_eq!(sorted(&rows.slice(1..3), 0..=0), None);
     }
 
     #[test]
@@ -145,8 +141,8 @@ mod tests {
         };
         let asked = keys(&["a", "b"]);
         let owners = |rows| {
-            let block = Block::answered(rows, Owner::Key(0), &positions(&asked), None)?;
-            Ok::<_, Error>(block.iter().map(|(owner, ..)| owner).collect::<Vec<_>>())
+            let block = Block::answered(rows, Owner::Key(0), &positions(&asked), 0)?;
+            Ok::<_, Error>(block.iter().map(|(owner, _)| owner).collect::<Vec<_>>())
         };
         assert_eq!(owners(keys(&["b", "a", "b"])).unwrap(), [1, 0, 1]);
         assert_eq!(owners(keys(&["a", "c"])).unwrap_err().kind(), ErrorKind::Accounting);

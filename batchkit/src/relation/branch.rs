@@ -9,7 +9,7 @@ use super::answers::Answers;
 use super::tree::Tree;
 use crate::error::{Error, Result};
 use crate::model::{Association, Model, ReadRow, Related, RelatedValue, ToMany, ToOne};
-use crate::operation::decode;
+use crate::operation::{decode, unreadable};
 use crate::wire::{ColumnType, EncodedRows, RowsBuilder, Start, decoding};
 
 /// The question of one relation of one level: which rows are related to these keys.
@@ -190,10 +190,12 @@ impl<M: ReadRow, V: RelatedValue<Target: ReadRow>> Branch<M> for Field<M, V> {
         self.owners.reserve(count);
         for block in &answers {
             let mut decoded = block.rows.take_all_decoded();
-            for (owner, row, fields) in block.iter() {
+            for (owner, row) in block.iter() {
                 self.owners.push(owner);
-                let decoded = decoded.get_mut(row).and_then(Option::take);
-                rows.push(decoded.map_or_else(|| decode(fields, &types), Ok)?);
+                rows.push(match decoded.get_mut(row).and_then(Option::take) {
+                    Some(decoded) => decoded.map_err(unreadable::<V::Target>)?,
+                    None => decode(block.rows.fields(row), &types)?,
+                });
             }
         }
         self.node = Some(Node::new(rows, below));

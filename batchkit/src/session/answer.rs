@@ -9,7 +9,7 @@ use super::run::{Reading, StoredRow, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::{Counts, Outcome};
 use crate::sql::{Form, STALE, UNCHANGED_WITHOUT_ROW, UNSEEN};
-use crate::wire::EncodedRows;
+use crate::wire::{ColumnType, Decoder, EncodedRows, Start};
 
 /// How the answered rows of the accounting form find the rows that were sent.
 #[derive(Debug, Clone, Copy)]
@@ -28,11 +28,19 @@ pub(crate) enum Matching {
 }
 
 impl Matching {
-    /// The bytes in front of an answered row's own fields.
-    pub(super) fn head(self) -> usize {
+    /// How answered rows are decoded as they come: of their fields, what they are matched by is kept.
+    pub(super) fn decoder(self, start: Start, types: Arc<[ColumnType]>) -> Decoder {
         match self {
-            Matching::Ordinal => ANSWER_HEAD,
-            Matching::Key { .. } => 0,
+            Matching::Ordinal => Decoder { start, types, first: 2, kept: vec![0, 1] },
+            Matching::Key { answered, .. } => Decoder { start, types, first: 0, kept: vec![answered] },
+        }
+    }
+
+    /// How rows are matched of which only that is kept.
+    pub(super) fn of_kept(self) -> Self {
+        match self {
+            Matching::Ordinal => self,
+            Matching::Key { sent, outcome, .. } => Matching::Key { sent, answered: 0, outcome },
         }
     }
 }
@@ -86,17 +94,31 @@ pub(super) fn copied(rows: &EncodedRows, tag: u64, form: Form) -> Result<Vec<Ans
     Ok((0..rows.len()).map(|row| (Told::Is(Outcome::Inserted), stored(row))).collect())
 }
 
-/// Reads the accounting form's answer: at most one row for each row that was sent, in whatever order.
-pub(super) fn read_outcomes(
+/// Reads the accounting form's answer, of which all bytes are kept.
+pub(super) fn read_kept(
     work: &Work,
     matching: Matching,
     sent: &EncodedRows,
     answer: EncodedRows,
 ) -> Result<Vec<Answered>> {
+    read_outcomes(work, matching, sent, answer)?.ok_or_else(unanswered)
+}
+
+/// Reads the accounting form's answer: at most one row for each row that was sent, in whatever order. `None` where an
+/// answered row belongs to several of those, and was decoded as it came: there is only one of it.
+pub(super) fn read_outcomes(
+    work: &Work,
+    matching: Matching,
+    sent: &EncodedRows,
+    answer: EncodedRows,
+) -> Result<Option<Vec<Answered>>> {
     match matching {
-        Matching::Ordinal => by_ordinal(work, sent.len(), answer),
+        Matching::Ordinal => by_ordinal(work, sent.len(), answer).map(Some),
         Matching::Key { sent: field, answered, outcome } => {
-            let found = by_key(sent, field, &answer, answered)?;
+            let (found, is_shared) = by_key(sent, field, &answer, answered)?;
+            if is_shared && answer.is_decoded() {
+                return Ok(None);
+            }
             let unanswered = work.unanswered.ok_or_else(unanswered)?;
             let block = Arc::new(answer);
             let answered = |row: Option<usize>| match row {
@@ -106,7 +128,7 @@ pub(super) fn read_outcomes(
                     (Told::Is(outcome), stored)
                 }
             };
-            Ok(found.into_iter().map(answered).collect())
+            Ok(Some(found.into_iter().map(answered).collect()))
         }
     }
 }
@@ -143,15 +165,20 @@ fn by_ordinal(work: &Work, rows: usize, answer: EncodedRows) -> Result<Vec<Answe
 }
 
 /// Where the answer to each row that was sent is: the rows with the same bytes in their key. Rows with the same key
-/// have the same answer.
-fn by_key(sent: &EncodedRows, field: usize, answer: &EncodedRows, answered: usize) -> Result<Vec<Option<usize>>> {
+/// have the same answer; whether there are such rows.
+fn by_key(
+    sent: &EncodedRows,
+    field: usize,
+    answer: &EncodedRows,
+    answered: usize,
+) -> Result<(Vec<Option<usize>>, bool)> {
     let key_sent = |row: usize| sent.row(row).nth(field).flatten();
     let key_answered = |row: usize| answer.row(row).nth(answered).flatten();
     // Most reads find all rows, and in the order in which they were asked for, which is that of the index.
     let in_step = sent.len() == answer.len()
         && (0..sent.len()).all(|row| key_sent(row).is_some_and(|key| key_answered(row) == Some(key)));
     if in_step {
-        return Ok((0..sent.len()).map(Some).collect());
+        return Ok(((0..sent.len()).map(Some).collect(), false));
     }
     let mut answers = HashMap::with_capacity_and_hasher(answer.len(), RandomState::default());
     for row in 0..answer.len() {
@@ -160,14 +187,16 @@ fn by_key(sent: &EncodedRows, field: usize, answer: &EncodedRows, answered: usiz
             return Err(doubled());
         }
     }
-    let mut used = 0;
+    let (mut used, mut is_shared) = (0, false);
     let mut find = |row| {
         let (found, is_used) = answers.get_mut(key_sent(row)?)?;
-        used += usize::from(!std::mem::replace(is_used, true));
+        let again = std::mem::replace(is_used, true);
+        used += usize::from(!again);
+        is_shared |= again;
         Some(*found)
     };
     let found = (0..sent.len()).map(&mut find).collect();
-    if used == answer.len() { Ok(found) } else { Err(foreign()) }
+    if used == answer.len() { Ok((found, is_shared)) } else { Err(foreign()) }
 }
 
 fn int8(bytes: &[u8]) -> Option<i64> {

@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use deadpool_postgres::{Object, Pool};
 use futures_util::future::join3;
 use futures_util::{SinkExt, StreamExt, pin_mut};
-use postgres_types::{Format, FromSql, IsNull, ToSql, Type};
+use postgres_types::{Format, IsNull, ToSql, Type};
 use tokio_postgres::{CopyInSink, Row, RowStream, Statement, Transaction};
 
 use super::fate::{Identity, settle};
@@ -16,7 +16,7 @@ use super::mark::Mark;
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::Stage;
 use crate::settings::{Opening, Plans};
-use crate::wire::{Decoder, EncodedRows, RowsBuilder};
+use crate::wire::{Decoder, EncodedRows, Raw, RowsBuilder};
 
 /// A transaction of the caller's. One call at a time: hence `&mut`.
 #[async_trait]
@@ -412,16 +412,21 @@ pub(super) async fn read_decoded(stream: RowStream, decoder: Option<&Decoder>) -
     let mut rows = RowsBuilder::default();
     let mut decoding = decoder.map(|decoder| (decoder, (decoder.start)()));
     while let Some(row) = stream.next().await {
-        push(&mut rows, &row?)?;
-        if let Some((decoder, decoding)) = &mut decoding {
-            decoding.push(rows.last_fields().get(decoder.head..).unwrap_or_default(), &decoder.types);
+        let row = row?;
+        match &mut decoding {
+            None => push(&mut rows, &row, 0..row.len())?,
+            Some((decoder, decoding)) => {
+                decoding.push(&row, decoder.first, &decoder.types);
+                push(&mut rows, &row, decoder.kept.iter().copied())?;
+            }
         }
     }
     let decoded = decoding.map(|(_, decoding)| decoding.finish());
     Ok((rows.finish().with_decoded(decoded), stream.rows_affected().unwrap_or(0)))
 }
 
-pub(super) fn push(rows: &mut RowsBuilder, row: &Row) -> Result<()> {
+/// Appends these fields of a row.
+pub(super) fn push(rows: &mut RowsBuilder, row: &Row, fields: impl ExactSizeIterator<Item = usize>) -> Result<()> {
     let mut refused = None;
     let field = |column| match row.try_get::<_, Raw<'_>>(column) {
         Ok(raw) => raw.0,
@@ -430,32 +435,15 @@ pub(super) fn push(rows: &mut RowsBuilder, row: &Row) -> Result<()> {
             None
         }
     };
-    rows.push_raw((0..row.len()).map(field));
+    rows.push_raw(fields.map(field));
     refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// The same rows in one buffer.
 pub(super) fn encoded(rows: &[Row]) -> Result<EncodedRows> {
     let mut buffer = RowsBuilder::default();
-    rows.iter().try_for_each(|row| push(&mut buffer, row))?;
+    rows.iter().try_for_each(|row| push(&mut buffer, row, 0..row.len()))?;
     Ok(buffer.finish())
-}
-
-/// A field's bytes as the server sent them.
-struct Raw<'a>(Option<&'a [u8]>);
-
-impl<'a> FromSql<'a> for Raw<'a> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(Raw(Some(raw)))
-    }
-
-    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(Raw(None))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
 }
 
 /// A statement that reads, and how its values are encoded once the server has told their types.

@@ -170,7 +170,8 @@ async fn piece(
     };
     let mut rows = RowsBuilder::default();
     while let Some(row) = stream.next().await {
-        push(&mut rows, &row?)?;
+        let row = row?;
+        push(&mut rows, &row, 0..row.len())?;
         if rows.byte_len() >= MOST_BYTES {
             return Ok((rows.finish(), false));
         }

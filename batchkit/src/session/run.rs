@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
-use super::answer::{Answered, Told, copied, read_counts, read_outcomes, unaccounted};
+use super::answer::{Answered, Told, copied, read_counts, read_kept, read_outcomes, unaccounted};
 use super::client::Session;
 use super::fate::Identity;
 use super::graph::{ChildWork, Graph, send_below};
@@ -20,7 +20,7 @@ use crate::retry::{Stage, within};
 use crate::settings::Opening;
 use crate::source::ranges;
 use crate::sql::Form;
-use crate::wire::{Decoder, EncodedRows};
+use crate::wire::{ColumnType, EncodedRows, ReadFault, Start};
 
 /// What is done with each chunk of a call. Owned and not generic: chunks run in tasks of their own.
 #[derive(Debug)]
@@ -43,8 +43,8 @@ pub(crate) struct Work {
     pub(crate) suspects: Suspects,
     /// What is done with the rows below, by their kind.
     pub(crate) below: Vec<ChildWork>,
-    /// How stored rows that are read are decoded as they come.
-    pub(crate) decoder: Option<Decoder>,
+    /// How stored rows that are read are decoded as they come: to what, and the types of their fields.
+    pub(crate) decode: Option<(Start, Arc<[ColumnType]>)>,
 }
 
 /// How the answer of a statement's counting form is read.
@@ -129,7 +129,7 @@ impl StoredRow {
     }
 
     /// Takes out what it was decoded to as it came, if it was and nobody has taken it.
-    pub(crate) fn take_decoded<M: ReadRow>(&self) -> Option<M> {
+    pub(crate) fn take_decoded<M: ReadRow>(&self) -> Option<Result<M, ReadFault>> {
         self.block.take_decoded(self.row)
     }
 }
@@ -244,8 +244,26 @@ async fn read_all(
     rows: &EncodedRows,
     opening: &Opening,
 ) -> Result<ChunkAnswer> {
+    if let Some(answer) = read_by(session, work, way, rows, opening, false).await? {
+        return Ok(answer);
+    }
+    let again = read_by(session, work, way, rows, opening, true).await?;
+    again.ok_or_else(|| unaccounted("a stored row belongs to two rows of input"))
+}
+
+/// The same, where stored rows are decoded as they come unless all of their bytes are kept. `None` where one belongs to
+/// several keys: it is decoded only once.
+async fn read_by(
+    session: &Session<'_>,
+    work: &Work,
+    way: &Way,
+    rows: &EncodedRows,
+    opening: &Opening,
+    keeps_all: bool,
+) -> Result<Option<ChunkAnswer>> {
     let parts: Vec<EncodedRows> = way.statements(rows).into_iter().map(|part| rows.slice(part)).collect();
-    let decoder = work.decoder.as_ref().map(|decoder| Decoder { head: way.matching.head(), ..decoder.clone() });
+    let decode = work.decode.as_ref().filter(|_| !keeps_all);
+    let decoder = decode.map(|(start, types)| way.matching.decoder(*start, Arc::clone(types)));
     let read = |part| {
         let parameters = Parameters::Encoded(way.carrier.parameters(part)?);
         Ok(Read { sql: way.sql.clone(), parameters, decoder: decoder.clone() })
@@ -253,6 +271,7 @@ async fn read_all(
     let lock = way.carrier.lock().map(Read::plain);
     let first = usize::from(lock.is_some());
     let reads = lock.into_iter().map(Ok).chain(parts.iter().map(read)).collect::<Result<Vec<_>>>()?;
+    let matching = if decoder.is_some() { way.matching.of_kept() } else { way.matching };
     let mut whole = ChunkAnswer::default();
     for (part, answer) in
         parts.iter().zip(session.read(opening, way.carrier.plans(rows.len()), &reads).await?.into_iter().skip(first))
@@ -261,10 +280,11 @@ async fn read_all(
             whole.counts.merge(&read_counts(work.reading, part.len(), &answer, 0)?);
         } else {
             // What only reads meets no version.
-            whole.take(read_outcomes(work, way.matching, part, answer)?);
+            let Some(answered) = read_outcomes(work, matching, part, answer)? else { return Ok(None) };
+            whole.take(answered);
         }
     }
-    Ok(whole)
+    Ok(Some(whole))
 }
 
 /// Sends a chunk's rows, statement by statement.
@@ -323,7 +343,7 @@ async fn send_by(
         }
         let answered = match way.carrier {
             Carrier::CopyInto => copied(&part, tag, work.form)?,
-            _ => settle(way, session, work, &part, read_outcomes(work, way.matching, &part, answer)?).await?,
+            _ => settle(way, session, work, &part, read_kept(work, way.matching, &part, answer)?).await?,
         };
         let first = whole.rows.len();
         stale.extend(whole.take(answered));
@@ -349,7 +369,7 @@ async fn settle(
     if !unseen.is_empty() {
         let again = rows.subset(&unseen);
         let (answer, _) = way.carrier.send(session, &way.sql, &again).await?;
-        for (row, again) in unseen.iter().zip(read_outcomes(work, way.matching, &again, answer)?) {
+        for (row, again) in unseen.iter().zip(read_kept(work, way.matching, &again, answer)?) {
             answered[*row] = again;
         }
     }

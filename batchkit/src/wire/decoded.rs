@@ -1,16 +1,20 @@
-//! Rows that are decoded as they come, while the server still sends: at the end it would take a time of its own.
+//! Rows that are decoded as they come, while the server still sends: at the end it would take a time of its own. Of
+//! their bytes only those are kept that are asked for.
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio_postgres::Row;
+
 use super::column_type::ColumnType;
+use super::fault::ReadFault;
 use super::read::RowReader;
 use crate::model::ReadRow;
 
 /// Decodes rows to a type that only this knows.
 pub(crate) trait Decoding: Send {
-    /// Takes the next row's fields.
-    fn push(&mut self, fields: &[u8], types: &[ColumnType]);
+    /// Takes the next row, whose fields of these types begin with number `first`.
+    fn push(&mut self, row: &Row, first: usize, types: &[ColumnType]);
 
     /// The rows.
     fn finish(self: Box<Self>) -> Decoded;
@@ -31,16 +35,17 @@ pub(crate) struct Decoder {
     pub(crate) start: Start,
     /// The types of the fields.
     pub(crate) types: Arc<[ColumnType]>,
-    /// The bytes of each row in front of them.
-    pub(crate) head: usize,
+    /// How many fields each row has in front of them.
+    pub(crate) first: usize,
+    /// The fields that are kept of each row.
+    pub(crate) kept: Vec<usize>,
 }
 
-/// A row that cannot be decoded is none: whoever wants it decodes its bytes again, and knows what to call it.
-struct Rows<M>(Vec<Option<M>>);
+struct Rows<M>(Vec<Option<Result<M, ReadFault>>>);
 
 impl<M: ReadRow> Decoding for Rows<M> {
-    fn push(&mut self, fields: &[u8], types: &[ColumnType]) {
-        self.0.push(M::read(&mut RowReader::new(fields, types)).ok());
+    fn push(&mut self, row: &Row, first: usize, types: &[ColumnType]) {
+        self.0.push(Some(M::read(&mut RowReader::of(row, first, types))));
     }
 
     fn finish(self: Box<Self>) -> Decoded {
@@ -53,13 +58,13 @@ pub(crate) struct Decoded(Mutex<Box<dyn Any + Send>>);
 
 impl Decoded {
     /// Takes a row out.
-    pub(super) fn take<M: ReadRow>(&self, row: usize) -> Option<M> {
+    pub(super) fn take<M: ReadRow>(&self, row: usize) -> Option<Result<M, ReadFault>> {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         rows.downcast_mut::<Rows<M>>()?.0.get_mut(row)?.take()
     }
 
     /// Takes all rows out.
-    pub(super) fn take_all<M: ReadRow>(&self) -> Vec<Option<M>> {
+    pub(super) fn take_all<M: ReadRow>(&self) -> Vec<Option<Result<M, ReadFault>>> {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         rows.downcast_mut::<Rows<M>>().map(|rows| std::mem::take(&mut rows.0)).unwrap_or_default()
     }

@@ -20,6 +20,7 @@ pub use column_type::ColumnType;
 pub(crate) use column_type::base;
 pub(crate) use decoded::{Decoder, Start, decoding};
 pub use fault::{Fault, ReadFault, ReadReason};
+pub(crate) use read::Raw;
 pub use read::RowReader;
 pub(crate) use rows::{EncodedRows, RawFields, RowsBuilder, put_field};
 pub use write::{ColumnWriter, RowWriter};

@@ -4,8 +4,9 @@ use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use castaway::cast;
-use postgres_types::Type;
+use postgres_types::{FromSql, Type};
 use serde::de::DeserializeOwned;
+use tokio_postgres::Row;
 
 use super::column_type::{Check, ColumnType, Range, base};
 use super::fault::{ReadFault, ReadReason};
@@ -14,15 +15,46 @@ use crate::model::{Convert, FromColumn};
 /// The fields of one row, read one after the other.
 #[derive(Debug)]
 pub struct RowReader<'a> {
-    rest: &'a [u8],
+    from: Source<'a>,
     columns: &'a [ColumnType],
     next: usize,
+}
+
+/// Where the fields are.
+#[derive(Debug)]
+enum Source<'a> {
+    /// The bytes of those that were not read yet.
+    Bytes(&'a [u8]),
+    /// A row as the driver has it, in which they begin with this number.
+    Driver(&'a Row, usize),
+}
+
+/// A field's bytes as the server sent them.
+pub(crate) struct Raw<'a>(pub(crate) Option<&'a [u8]>);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Raw(Some(raw)))
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Raw(None))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
 }
 
 impl<'a> RowReader<'a> {
     /// Starts at the row's first field; `row` begins behind the number of fields.
     pub(crate) fn new(row: &'a [u8], columns: &'a [ColumnType]) -> Self {
-        RowReader { rest: row, columns, next: 0 }
+        RowReader { from: Source::Bytes(row), columns, next: 0 }
+    }
+
+    /// Starts at this field of a row that the driver has.
+    pub(crate) fn of(row: &'a Row, first: usize, columns: &'a [ColumnType]) -> Self {
+        RowReader { from: Source::Driver(row, first), columns, next: 0 }
     }
 
     /// Reads the next field.
@@ -78,13 +110,20 @@ impl<'a> RowReader<'a> {
             return Err(truncated);
         }
         self.next += 1;
-        let (length, rest) = self.rest.split_first_chunk::<4>().ok_or(truncated)?;
+        let rest = match &mut self.from {
+            Source::Bytes(rest) => rest,
+            Source::Driver(row, first) => {
+                let raw: Raw<'a> = row.try_get(*first + column).map_err(|_| truncated)?;
+                return Ok((column, raw.0));
+            }
+        };
+        let (length, behind) = rest.split_first_chunk::<4>().ok_or(truncated)?;
         let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
-            self.rest = rest;
+            *rest = behind;
             return Ok((column, None));
         };
-        let (value, rest) = rest.split_at_checked(length).ok_or(truncated)?;
-        self.rest = rest;
+        let (value, behind) = behind.split_at_checked(length).ok_or(truncated)?;
+        *rest = behind;
         Ok((column, Some(value)))
     }
 }
@@ -105,6 +144,16 @@ fn plain<T: FromColumn>(column: &ColumnType, raw: &[u8]) -> Option<T> {
     }
     number!(i64, i32, i16, f64, f32);
     let text = || (column.check() == Check::Text).then(|| std::str::from_utf8(raw).ok()).flatten();
+    #[cfg(feature = "chrono")]
+    {
+        type Instant = chrono::DateTime<chrono::Utc>;
+        if TypeId::of::<T>() == TypeId::of::<Instant>() {
+            return cast!(instant(column, raw)?, T).ok();
+        }
+        if TypeId::of::<T>() == TypeId::of::<Option<Instant>>() {
+            return cast!(Some(instant(column, raw)?), T).ok();
+        }
+    }
     if TypeId::of::<T>() == TypeId::of::<String>() {
         return cast!(text()?.to_owned(), T).ok();
     }
@@ -112,6 +161,14 @@ fn plain<T: FromColumn>(column: &ColumnType, raw: &[u8]) -> Option<T> {
         return cast!(Some(text()?.to_owned()), T).ok();
     }
     None
+}
+
+/// A timestamptz: microseconds since the year 2000.
+#[cfg(feature = "chrono")]
+fn instant(column: &ColumnType, raw: &[u8]) -> Option<chrono::DateTime<chrono::Utc>> {
+    const YEAR_2000: i64 = 946_684_800_000_000;
+    let is_plain = column.range() == Range::Timestamp && !is_exceptional(Range::Timestamp, raw);
+    chrono::DateTime::from_timestamp_micros(int8(raw).filter(|_| is_plain)? + YEAR_2000)
 }
 
 /// Values that PostgreSQL has and some date or decimal libraries do not: infinite and far-away dates,

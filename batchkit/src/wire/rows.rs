@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::below::{Below, BelowBuilder};
 use super::column_type::ColumnType;
 use super::decoded::Decoded;
-use super::fault::Fault;
+use super::fault::{Fault, ReadFault};
 use super::write::{ColumnWriter, RowWriter};
 use crate::model::ReadRow;
 
@@ -19,7 +19,8 @@ pub(crate) struct EncodedRows {
     ends: Vec<usize>,
     /// The rows below these, by their kind; `None` where there are no kinds.
     below: Option<Arc<[Below]>>,
-    /// What an answer's rows were decoded to as they came.
+    /// What an answer's rows were decoded to as they came. Then these have only those of their fields that were asked
+    /// for.
     decoded: Option<Arc<Decoded>>,
 }
 
@@ -53,13 +54,18 @@ impl EncodedRows {
         EncodedRows { decoded: decoded.map(Arc::new), ..self }
     }
 
+    /// Whether the rows were decoded as they came.
+    pub(crate) fn is_decoded(&self) -> bool {
+        self.decoded.is_some()
+    }
+
     /// Takes out what a row was decoded to as it came, if it was and nobody has taken it.
-    pub(crate) fn take_decoded<M: ReadRow>(&self, row: usize) -> Option<M> {
+    pub(crate) fn take_decoded<M: ReadRow>(&self, row: usize) -> Option<Result<M, ReadFault>> {
         self.decoded.as_ref()?.take(row)
     }
 
     /// The same of all rows; empty where they were not.
-    pub(crate) fn take_all_decoded<M: ReadRow>(&self) -> Vec<Option<M>> {
+    pub(crate) fn take_all_decoded<M: ReadRow>(&self) -> Vec<Option<Result<M, ReadFault>>> {
         self.decoded.as_ref().map(|decoded| decoded.take_all()).unwrap_or_default()
     }
 
@@ -271,12 +277,6 @@ impl RowsBuilder {
                 written.and(Err((columns.len().saturating_sub(1), Fault::TooLarge)))
             }
         }
-    }
-
-    /// The fields of the last row, the count of fields left out.
-    pub(crate) fn last_fields(&self) -> &[u8] {
-        let start = self.ends.len().checked_sub(2).map_or(0, |before| self.ends[before]);
-        self.bytes.get(start + 2..).unwrap_or_default()
     }
 
     /// Appends rows that were encoded elsewhere.

@@ -118,6 +118,15 @@ pub fn page(results: &Results, charts: &[Option<String>]) -> String {
             tables::steady(&results.steady, STEADY)
         );
     }
+    if !results.sweep.is_empty() {
+        _ = write!(
+            text,
+            "\n## The sizes of chunks\n\n`BatchSize::Auto` beside fixed sizes, in transactions one after the other, by the time of \
+             the best fixed size: for the table of all comparisons and for rows of 10 KB, by the socket and through a \
+             proxy that delays all that is sent to the server.\n{}",
+            tables::sweep(&results.sweep)
+        );
+    }
     if !results.crossover.is_empty() {
         text.push_str(
             "\n## The transports\n\nbatchkit's own ways of sending rows, each forced, and the one that it takes by itself \

@@ -7,7 +7,7 @@ use batchkit::Transport;
 use super::thousands;
 use crate::contestants::Name;
 use crate::crossover::TRANSPORTS;
-use crate::results::{Crossover, Steady, Table, Time};
+use crate::results::{Crossover, Steady, Sweep, Table, Time};
 use crate::task::Verb;
 
 /// One row per contestant, one column per verb.
@@ -167,6 +167,33 @@ pub fn crossover(verb: Verb, all: &[Crossover]) -> String {
 fn milliseconds(seconds: f64) -> String {
     let ms = seconds * 1e3;
     if ms < 100.0 { format!("{ms:.1}") } else { format!("{ms:.0}") }
+}
+
+/// The sizes of chunks beside `Auto`, by the time of the best of them.
+pub fn sweep(all: &[Sweep]) -> String {
+    let mut text = String::new();
+    for same in all.chunk_by(|one, next| (one.delay, one.is_wide, one.verb) == (next.delay, next.is_wide, next.verb)) {
+        let fixed = same.iter().filter(|one| one.size.is_some());
+        let best = fixed.map(|one| one.time.wall).min_by(f64::total_cmp).unwrap_or(f64::NAN);
+        if text.is_empty() || same[0].verb == Verb::Insert {
+            text.push_str("\n| rows | delay | verb | Auto |");
+            same.iter().filter_map(|one| one.size).for_each(|size| _ = write!(text, " {} |", thousands(size)));
+            text.push_str("\n|---|--:|---|--:|");
+            same.iter().filter(|one| one.size.is_some()).for_each(|_| text.push_str("--:|"));
+            text.push('\n');
+        }
+        let what = if same[0].is_wide { "of 10 KB" } else { "narrow" };
+        _ = write!(text, "| {} {what} | {} ms | {} |", thousands(same[0].rows), same[0].delay, same[0].verb.name());
+        let mut sorted: Vec<&Sweep> = same.iter().collect();
+        sorted.sort_by_key(|one| one.size);
+        for one in sorted {
+            let cell = format!("{:.2}x, {} ms", one.time.wall / best, milliseconds(one.time.wall));
+            let is_best = one.size.is_some() && best.total_cmp(&one.time.wall).is_eq();
+            _ = if is_best { write!(text, " **{cell}** |") } else { write!(text, " {cell} |") };
+        }
+        text.push('\n');
+    }
+    text
 }
 
 fn thousands_of(number: f64) -> String {
