@@ -31,6 +31,7 @@ mod reads;
 mod rejects;
 mod relations;
 mod repository;
+mod riding;
 mod rivals;
 mod round_trip;
 mod round_trips;

@@ -1,6 +1,6 @@
 //! How often a call waits for the server, counted at its socket.
 
-use batchkit::{BatchConfig, BatchModel, Filter, Transport};
+use batchkit::{BatchConfig, BatchModel, ExecutionStrategy, Filter, Transport};
 
 use crate::common::database;
 use crate::stock::{Stock, TABLE, config, operations_with, stock};
@@ -64,6 +64,39 @@ async fn a_lone_chunk_that_writes_is_two() {
             expect("upsert", staged);
             assert_eq!(operations.batch_delete(rows.iter().map(|row| row.id)).await.unwrap(), 10);
             expect("delete", staged);
+        }
+    }
+}
+
+/// In a run of chunks each is waited for once: its COMMIT leaves with the BEGIN and the work of the next one. By COPY it
+/// is twice, for the server's word that it takes data.
+#[tokio::test]
+async fn a_chunk_in_a_run_is_one() {
+    const CHUNKS: usize = 6;
+    let db = database(TABLE).await;
+    for strategy in [ExecutionStrategy::Chunked, ExecutionStrategy::Pipelined] {
+        for (transport, each) in [(Transport::UnnestRows, 1), (Transport::UnnestColumns, 1), (Transport::Copy, 2)] {
+            let (pool, round_trips) = db.database.counted_pool(1).unwrap();
+            let config = BatchConfig { transport, execution_strategy: strategy, batch_size: 10.into(), ..config() };
+            let operations = operations_with(&pool, config);
+            let rows = stock(0..10 * i32::try_from(CHUNKS).unwrap(), 1);
+            for is_warm in [false, true] {
+                let expect = |what: &str, each: usize| {
+                    let (taken, expected) = (round_trips.take(), CHUNKS * each + 1);
+                    assert!(!is_warm || taken == expected, "{strategy:?} {transport:?} {what}: {taken} round trips");
+                };
+                let _ = round_trips.take();
+                assert_eq!(operations.batch_insert(&rows).await.unwrap(), 60);
+                expect("insert", each);
+                if transport != Transport::Copy {
+                    assert_eq!(operations.batch_update(&rows).await.unwrap(), 60);
+                    expect("update", each);
+                    assert_eq!(operations.batch_upsert(&rows).returning().await.unwrap(), rows);
+                    expect("upsert, returned", each);
+                }
+                assert_eq!(operations.batch_delete(rows.iter().map(|row| row.id)).await.unwrap(), 60);
+                let _ = round_trips.take();
+            }
         }
     }
 }

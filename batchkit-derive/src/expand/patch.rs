@@ -64,7 +64,12 @@ pub(super) fn implementations(
     let here = private.at(site);
     let patch_row = quote_spanned!(site=> #here::PatchRow<#model>);
     let row = {
-        let body = write::Body { positions: positions.clone(), write: body.clone(), write_all: None, children: TokenStream::new() };
+        let body = write::Body {
+            positions: positions.clone(),
+            write: body.clone(),
+            write_all: None,
+            children: TokenStream::new(),
+        };
         write::write_row(&quote!(#model), &this, [&quote!(#generics), &quote!(#bounds)], &body, private)
     };
     quote! {

@@ -32,7 +32,8 @@ pub(super) fn of_model(model: &Struct<'_>) -> TokenStream {
     let batch_model = model::batch_model(model, &description, primary.as_ref(), &names, &private);
     let (generics, _, bounds) = model.input.generics.split_for_impl();
     let (generics, bounds, this) = (quote!(#generics), quote!(#bounds), model.this());
-    let body = write::Body { positions: quote!([]), write: quote!(loop {}), write_all: None, children: TokenStream::new() };
+    let body =
+        write::Body { positions: quote!([]), write: quote!(loop {}), write_all: None, children: TokenStream::new() };
     let write_row = |row: &TokenStream| write::write_row(&this, row, [&generics, &bounds], &body, &private);
     let write = write_row(&this);
     let markers = write::markers(model, &this, primary.is_some(), &private);

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::policy::{Policy, within};
 use super::tries::Tries;
@@ -40,12 +41,22 @@ pub(crate) struct Shared {
     pub(crate) policy: Arc<Policy>,
 }
 
+/// The first try of a chunk, which was had beforehand.
+pub(crate) struct FirstTry {
+    /// What was tried.
+    pub(crate) work: Arc<Work>,
+    /// How it ended.
+    pub(crate) tried: Result<ChunkAnswer, Box<Broken>>,
+    /// The span of the try.
+    pub(crate) span: Span,
+}
+
 /// Runs a chunk on connections of the pool until it is in, or there is no more to be done about it.
-pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
+pub(crate) async fn run(shared: &Shared, chunk: &Chunk, mut first_try: Option<FirstTry>) -> Ran {
     let Shared { pool, works, policy } = shared;
     let mut tries = Tries::new(policy);
     let listeners = Listeners { policy, chunk };
-    let mut work = works.current();
+    let mut work = first_try.as_ref().map_or_else(|| works.current(), |first| Arc::clone(&first.work));
     // The error of a row's making that the whole chunk met: from then on its bad rows are looked for.
     let mut first: Option<Error> = None;
     let mut halve = false;
@@ -57,8 +68,14 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk) -> Ran {
             None => Mode::Whole,
         };
         let attempt = tries.retries() + 1;
-        let span = observe::attempt_span(attempt);
-        let tried = try_once(pool, &work, chunk, policy, mode).instrument(span.clone()).await;
+        let (span, tried) = match first_try.take() {
+            Some(FirstTry { tried, span, .. }) => (span, tried),
+            None => {
+                let span = observe::attempt_span(attempt);
+                let tried = try_once(pool, &work, chunk, policy, mode).instrument(span.clone()).await;
+                (span, tried)
+            }
+        };
         let Broken { error, stage, identity, answer } = match tried {
             Ok(answer) => break Ok(answer),
             Err(broken) => *broken,
@@ -158,8 +175,25 @@ async fn try_once(
     policy: &Policy,
     mode: Mode<'_>,
 ) -> Result<ChunkAnswer, Box<Broken>> {
+    let (session, _place) = connect(pool, policy).await?;
+    let running = run_chunk(session, work, &chunk.rows, &policy.opening, policy.deadline, mode);
+    if work.writes {
+        return running.await;
+    }
+    // Nobody is told what a dropped call has read: it does not go on.
+    tokio::select! {
+        ran = running => ran,
+        () = policy.abandoned() => Err(Box::new(Broken::at_connecting(Error::abandoned()))),
+    }
+}
+
+/// A connection of the pool for one chunk, and the worker's place that it has.
+pub(crate) async fn connect<'p>(
+    pool: &Pool,
+    policy: &'p Policy,
+) -> Result<(Session<'static>, Option<SemaphorePermit<'p>>), Box<Broken>> {
     let failed = |error| Box::new(Broken::at_connecting(error));
-    let (session, _place) = loop {
+    let connected = loop {
         let place = policy.while_wanted(async { Ok(policy.workers.place().await) }).await.map_err(failed)?;
         match policy.while_wanted(Session::open(pool, None)).await {
             Ok(session) => break (session, place),
@@ -169,18 +203,7 @@ async fn try_once(
         }
     };
     // The call may have been dropped while its chunk waited for the connection: then it is not begun.
-    if policy.is_abandoned() {
-        return Err(failed(Error::abandoned()));
-    }
-    let running = run_chunk(session, work, &chunk.rows, &policy.opening, policy.deadline, mode);
-    if work.writes {
-        return running.await;
-    }
-    // Nobody is told what a dropped call has read: it does not go on.
-    tokio::select! {
-        ran = running => ran,
-        () = policy.abandoned() => Err(failed(Error::abandoned())),
-    }
+    if policy.is_abandoned() { Err(failed(Error::abandoned())) } else { Ok(connected) }
 }
 
 /// How long the server is asked at the most what became of a transaction, once the call's deadline has passed.

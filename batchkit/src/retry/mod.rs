@@ -16,7 +16,7 @@ mod works;
 
 pub(crate) use backoff::Backoff;
 pub(crate) use budget::Budget;
-pub(crate) use chunk::{Ran, Shared, run};
+pub(crate) use chunk::{FirstTry, Ran, Shared, connect, run};
 pub use classify::Answer;
 pub(crate) use classify::{Failure, Stage, classify};
 pub(crate) use policy::{Policy, within};

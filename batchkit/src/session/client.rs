@@ -226,6 +226,11 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Sends COMMIT, on a connection that goes on with another transaction.
+    pub(super) async fn send_commit(&self) -> Result<()> {
+        self.execute("COMMIT").await
+    }
+
     /// Ends the transaction; what was written is in. After an error without a plain answer of the server
     /// (see [`Error::is_lost`]) it may be in or not.
     pub(crate) async fn commit(self) -> Result<()> {

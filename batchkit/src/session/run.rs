@@ -220,14 +220,14 @@ pub(crate) async fn run_chunk(
 
 /// Rolls back. A connection that is lost is discarded: whoever looks up its transaction's fate ends its backend,
 /// which must not be another borrower's by then. So is one that has not answered when the deadline passes.
-async fn give_up(session: Session<'_>, error: &Error, deadline: Option<Instant>) {
+pub(super) async fn give_up(session: Session<'_>, error: &Error, deadline: Option<Instant>) {
     if error.is_lost() && matches!(session, Session::Pooled(_)) {
         return;
     }
     roll_back(session, deadline).await;
 }
 
-async fn roll_back(session: Session<'_>, deadline: Option<Instant>) {
+pub(super) async fn roll_back(session: Session<'_>, deadline: Option<Instant>) {
     // What is still to be said is said by whoever looks up the transaction's fate.
     let rolled_back = async {
         session.rollback().await;

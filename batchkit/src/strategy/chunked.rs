@@ -1,6 +1,6 @@
 //! A transaction per chunk, one after the other. The first failure stops the run; what was committed stays.
 
-use super::Runner;
+use super::{Lane, Runner};
 use crate::config::BatchConfig;
 use crate::error::Result;
 use crate::source::{Chunks, Limits};
@@ -10,6 +10,9 @@ pub(super) fn limits(config: &BatchConfig) -> Limits {
 }
 
 pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut Runner<'_>) -> Result<()> {
+    if let Runner::Pool(pool) = runner {
+        return Lane::new(pool.clone(), None).run(chunks).await;
+    }
     while let Some(chunk) = chunks.next().await? {
         runner.run(chunk).await?;
     }

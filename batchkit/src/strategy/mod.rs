@@ -2,6 +2,7 @@
 //! runner, which books what became of them.
 
 mod chunked;
+mod lane;
 mod optimistic;
 mod parallel;
 mod pipelined;
@@ -15,6 +16,8 @@ pub(crate) use optimistic::chunks_help;
 pub(crate) use parallel::refused_within;
 pub(crate) use post::{Function, Post, WorkedUp};
 pub(crate) use runner::{InCaller, InPool, Runner};
+
+use lane::Lane;
 
 use crate::books::Books;
 use crate::config::{BatchConfig, ExecutionStrategy};

@@ -5,23 +5,46 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{Post, Runner};
+use super::lane::Ready;
+use super::{Lane, Post, Runner};
 use crate::books::Books;
 use crate::error::Result;
-use crate::report::Outcome;
-use crate::source::{Chunk, Chunks};
+use crate::source::Chunks;
 
 /// How many chunks wait between two stages: one is enough to keep the next stage from waiting.
 const WAITING: usize = 1;
 
 pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut Runner<'_>, post: Option<&Arc<Post>>) -> Result<()> {
     let books = Arc::clone(runner.books());
-    let (ready, mut to_run) = mpsc::channel::<Ready>(WAITING);
     let (written, mut to_work_up) = mpsc::channel::<Vec<usize>>(WAITING);
+    let written = post.map(|_| written);
+    let execute = async {
+        match runner {
+            Runner::Pool(pool) => Lane::new(pool.clone(), written).run(chunks).await,
+            Runner::Caller(_) => in_transaction(chunks, runner, &books, written).await,
+        }
+    };
+    let work_up = async {
+        while let Some(positions) = to_work_up.recv().await {
+            if let Some(post) = post {
+                post.run(&books, Some(positions)).await;
+            }
+        }
+    };
+    tokio::join!(execute, work_up).0
+}
+
+/// The first two stages in the caller's transaction.
+async fn in_transaction(
+    chunks: &mut Chunks<'_>,
+    runner: &mut Runner<'_>,
+    books: &Arc<Books>,
+    written: Option<mpsc::Sender<Vec<usize>>>,
+) -> Result<()> {
+    let (ready, mut to_run) = mpsc::channel::<Ready>(WAITING);
     let prepare = async {
         while let Some(chunk) = chunks.next().await? {
-            let chunk = Ready { chunk: Some(chunk), books: &books };
-            if ready.send(chunk).await.is_err() {
+            if ready.send(Ready::new(chunk, books)).await.is_err() {
                 // The next stage has stopped, and tells why.
                 break;
             }
@@ -30,11 +53,11 @@ pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut Runner<'_>, post: 
         Ok(())
     };
     let execute = async {
-        while let Some(mut ready) = to_run.recv().await {
-            let Some(chunk) = ready.chunk.take() else { continue };
-            let positions = post.map(|_| chunk.positions.clone());
+        while let Some(ready) = to_run.recv().await {
+            let Some(chunk) = ready.take() else { continue };
+            let positions = chunk.positions.clone();
             runner.run(chunk).await?;
-            if let Some(positions) = positions {
+            if let Some(written) = &written {
                 // Received until this stage has ended.
                 let _ = written.send(positions).await;
             }
@@ -42,29 +65,7 @@ pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut Runner<'_>, post: 
         drop((written, to_run));
         Ok(())
     };
-    let work_up = async {
-        while let Some(positions) = to_work_up.recv().await {
-            if let Some(post) = post {
-                post.run(&books, Some(positions)).await;
-            }
-        }
-        Ok(())
-    };
-    let (prepared, executed, worked_up) = tokio::join!(prepare, execute, work_up);
+    let (prepared, executed) = tokio::join!(prepare, execute);
     let result: Result<()> = executed;
-    result.and(prepared).and(worked_up)
-}
-
-/// A chunk between two stages. One that never gets to the next was not attempted.
-struct Ready<'b> {
-    chunk: Option<Chunk>,
-    books: &'b Arc<Books>,
-}
-
-impl Drop for Ready<'_> {
-    fn drop(&mut self) {
-        if let Some(chunk) = &self.chunk {
-            self.books.book(&chunk.positions, Outcome::NotAttempted);
-        }
-    }
+    result.and(prepared)
 }

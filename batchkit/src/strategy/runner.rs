@@ -6,14 +6,14 @@ use std::sync::Arc;
 use deadpool_postgres::Pool;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::chunks_help;
 use crate::books::Books;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{self, ErrorContext};
 use crate::report::Outcome;
-use crate::retry::{self, Answer, Policy, Ran, Shared, Stage, classify};
+use crate::retry::{self, Answer, FirstTry, Policy, Ran, Shared, Stage, classify};
 use crate::session::{ChunkAnswer, Mode, Session, Within, Work, run_chunk};
 use crate::source::{Chunk, Limits, Pace};
 
@@ -73,7 +73,7 @@ impl Runner<'_> {
             Runner::Caller(runner) => {
                 let books = Arc::clone(&runner.books);
                 let (fallback, pace) = (runner.fallback, Arc::clone(&runner.pace));
-                in_parts(runner, &books, fallback, &pace, chunk).await
+                in_parts(runner, &books, fallback, &pace, chunk, None).await
             }
         }
     }
@@ -81,7 +81,15 @@ impl Runner<'_> {
 
 /// Runs a chunk once, with its retries.
 trait TryChunk: Send {
-    fn try_chunk(&mut self, chunk: &Chunk) -> impl Future<Output = Ran> + Send;
+    fn try_chunk(&mut self, chunk: &Chunk, first_try: Option<FirstTry>) -> impl Future<Output = Ran> + Send;
+}
+
+/// A chunk that was begun elsewhere.
+pub(super) struct Begun {
+    /// How its first try ended.
+    pub(super) first_try: FirstTry,
+    /// The chunk's span.
+    pub(super) span: Span,
 }
 
 /// Runs a chunk, and books what became of it. One that is too much for the server is run in parts.
@@ -91,14 +99,18 @@ async fn in_parts(
     fallback: Option<Limits>,
     pace: &Pace,
     chunk: Chunk,
+    mut begun: Option<Begun>,
 ) -> Result<()> {
     let mut open = Open { parts: vec![chunk], under_way: Vec::new(), books };
     while let Some(part) = open.parts.pop() {
         open.under_way.clone_from(&part.positions);
-        let span = observe::chunk_span(part.index, part.rows.len());
-        let started = Instant::now();
-        let ran = runner.try_chunk(&part).instrument(span.clone()).await;
-        if ran.result.is_ok() && ran.retries == 0 {
+        let (span, first_try) = match begun.take() {
+            Some(Begun { first_try, span }) => (span, Some(first_try)),
+            None => (observe::chunk_span(part.index, part.rows.len()), None),
+        };
+        let (started, is_whole) = (Instant::now(), first_try.is_none());
+        let ran = runner.try_chunk(&part, first_try).instrument(span.clone()).await;
+        if ran.result.is_ok() && ran.retries == 0 && is_whole {
             pace.took(part.rows.byte_len(), started.elapsed());
         }
         open.under_way.clear();
@@ -138,15 +150,15 @@ impl Drop for Open<'_> {
 }
 
 impl TryChunk for InPool {
-    async fn try_chunk(&mut self, chunk: &Chunk) -> Ran {
-        retry::run(&self.shared, chunk).await
+    async fn try_chunk(&mut self, chunk: &Chunk, first_try: Option<FirstTry>) -> Ran {
+        retry::run(&self.shared, chunk, first_try).await
     }
 }
 
 impl TryChunk for InCaller<'_> {
     /// A chunk that fails for a row's fault is rolled back to its savepoint and sent again without its bad
     /// rows, if these may be turned away.
-    async fn try_chunk(&mut self, chunk: &Chunk) -> Ran {
+    async fn try_chunk(&mut self, chunk: &Chunk, _: Option<FirstTry>) -> Ran {
         let error = match self.attempt(chunk, Mode::Whole).await {
             Ok(answer) => return Ran::once(Ok(answer)),
             Err(error) => error,
@@ -190,13 +202,18 @@ impl InPool {
         let mut runner = self.clone();
         let under_way = self.books.start_work();
         let run = async move {
-            let books = Arc::clone(&runner.books);
-            let (fallback, pace) = (runner.fallback, Arc::clone(&runner.pace));
-            let result = in_parts(&mut runner, &books, fallback, &pace, chunk).await;
+            let result = runner.finish(chunk, None).await;
             drop(under_way);
             result
         };
         tokio::spawn(run.in_current_span())
+    }
+
+    /// Runs a chunk, which may have been begun, to its end, and books it.
+    pub(super) async fn finish(&mut self, chunk: Chunk, begun: Option<Begun>) -> Result<()> {
+        let books = Arc::clone(&self.books);
+        let (fallback, pace) = (self.fallback, Arc::clone(&self.pace));
+        in_parts(self, &books, fallback, &pace, chunk, begun).await
     }
 }
 
