@@ -1,6 +1,7 @@
 //! The books of one call: what became of each row, as the chunks' answers come in.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
@@ -8,7 +9,7 @@ use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::{KeyShape, Reject};
 use crate::report::{Counts, Outcome, PostFailure, Report};
-use crate::session::{ChunkAnswer, Graph, Kind, StoredRow};
+use crate::session::{ChunkAnswer, Graph, Kind, StoredRow, Total};
 use crate::source::{Chunk, ranges};
 use crate::sql::Form;
 
@@ -30,6 +31,7 @@ pub(crate) struct Ledger {
     max_reject_percent: u64,
     key: Arc<KeyShape>,
     graph: Graph,
+    round_trips: Total,
 }
 
 impl Ledger {
@@ -51,7 +53,13 @@ impl Ledger {
             max_reject_percent: config.max_reject_percent.map_or(100, u64::from),
             key,
             graph: Graph::default(),
+            round_trips: Total::default(),
         }
+    }
+
+    /// The same of a call whose round trips are counted there.
+    pub(crate) fn counting(self, round_trips: &Total) -> Self {
+        Ledger { round_trips: Total::clone(round_trips), ..self }
     }
 
     /// Books rows that are not sent, or were rolled back.
@@ -175,6 +183,7 @@ impl Ledger {
             committed: self.committed,
             chunks: self.chunks,
             retries: self.retries,
+            round_trips: self.round_trips.load(Ordering::Relaxed),
             rejects: self.rejects,
             post_dropped: self.post_dropped,
             post_failures: self.post_failures,

@@ -26,6 +26,9 @@ pub struct BatchMetrics {
     pub chunks: u64,
     /// How many times a chunk was tried again.
     pub retries: u64,
+    /// How often connections of the pool were waited for: what is sent before anything is received is one round trip.
+    /// What is asked about a table, once, is not among them.
+    pub round_trips: u64,
     /// The calls that ended with an error. (A call whose rows were turned away has done what it was told, with
     /// `.report()` or without.)
     pub errors: u64,
@@ -54,6 +57,7 @@ impl BatchMetrics {
             failed_records: failed,
             chunks: u64::try_from(report.chunks()).unwrap_or(u64::MAX),
             retries: report.retries(),
+            round_trips: report.round_trips(),
             errors: u64::from(ending == Ending::Failed),
             dropped: u64::from(ending == Ending::Dropped),
         }
@@ -67,6 +71,7 @@ impl BatchMetrics {
         self.failed_records += more.failed_records;
         self.chunks += more.chunks;
         self.retries += more.retries;
+        self.round_trips += more.round_trips;
         self.errors += more.errors;
         self.dropped += more.dropped;
     }

@@ -77,6 +77,7 @@ pub(crate) fn call_span(verb: &'static str, table: &str, strategy: &str) -> Span
         batchkit.rows = Empty,
         batchkit.chunks = Empty,
         batchkit.retries = Empty,
+        batchkit.round_trips = Empty,
         batchkit.rejects = Empty,
     )
 }
@@ -132,6 +133,7 @@ impl Observation {
         self.span.record("batchkit.rows", report.total());
         self.span.record("batchkit.chunks", report.chunks());
         self.span.record("batchkit.retries", report.retries());
+        self.span.record("batchkit.round_trips", report.round_trips());
         self.span.record("batchkit.rejects", report.rejected());
         if let Some(meter) = self.meter.take() {
             meter.add(report, ending);

@@ -154,6 +154,7 @@ pub struct Report {
     pub(crate) committed: Vec<Range<usize>>,
     pub(crate) chunks: usize,
     pub(crate) retries: u64,
+    pub(crate) round_trips: u64,
     pub(crate) post_dropped: u64,
     pub(crate) post_failures: Vec<PostFailure>,
     pub(crate) below: Vec<(String, u64)>,
@@ -286,6 +287,13 @@ impl Report {
     #[must_use]
     pub const fn retries(&self) -> u64 {
         self.retries
+    }
+
+    /// How often connections of the pool were waited for: what is sent before anything is received is one round trip,
+    /// however many statements it is. What is asked about a table, once, is not among them.
+    #[must_use]
+    pub const fn round_trips(&self) -> u64 {
+        self.round_trips
     }
 
     /// The number of rows that are in and that the caller's own [`post_process`](crate::Call::post_process) dropped.

@@ -226,6 +226,7 @@ async fn every_verb_is_told_by_opentelemetrys_names() {
         }
         let recorded = recorder.take();
         let name = format!("{verb} depot.cargo");
+        let round_trips = operations.metrics().last_batch.round_trips.to_string();
         let expected = fields([
             ("otel.name", &name),
             ("otel.kind", "client"),
@@ -239,6 +240,7 @@ async fn every_verb_is_told_by_opentelemetrys_names() {
             ("batchkit.rows", rows),
             ("batchkit.chunks", "1"),
             ("batchkit.retries", "0"),
+            ("batchkit.round_trips", &round_trips),
             ("batchkit.rejects", "0"),
         ]);
         assert_eq!(recorded.call(), &expected);

@@ -190,6 +190,7 @@ impl Request<'_> {
         let target = Target { model: self.model, table: &table, columns: &columns, rejects, writes: verb.writes() };
         let layout = target.layout(&*verb, graph.layouts());
         let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key), started);
+        let ledger = ledger.counting(&policy.round_trips);
         let books = Books::new(ledger, self.sink, observation, self.config.log_progress, self.tracker.as_ref());
         // Inside of a caller's transaction its own settings hold.
         let deadline = policy.deadline.filter(|_| self.within.is_none());
@@ -808,7 +809,7 @@ impl Asking<'_, '_, '_> {
         let carrier = self.target.columns_carrier(&table_sql, key);
         let sql = sql::duplicates(&table_sql, Source::Columns, key, nulls_equal);
         let within = self.within.as_mut().map(Within::lend);
-        let session = Session::open(&self.engine.pool, within).await?;
+        let session = Session::open(&self.engine.pool, within).await?.counted(&self.policy.round_trips);
         session.begin(&self.policy.opening, false).await?;
         let answer = carrier.send(&session, &sql, rows).await;
         session.rollback().await;

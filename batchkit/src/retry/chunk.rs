@@ -196,7 +196,7 @@ pub(crate) async fn connect<'p>(
     let connected = loop {
         let place = policy.while_wanted(async { Ok(policy.workers.place().await) }).await.map_err(failed)?;
         match policy.while_wanted(Session::open(pool, None)).await {
-            Ok(session) => break (session, place),
+            Ok(session) => break (session.counted(&policy.round_trips), place),
             // The server has no connection to spare: this worker's place is given up, and another one's awaited.
             Err(error) if error.is_of_too_many_connections() && policy.workers.give_up(place) => {}
             Err(error) => return Err(failed(error)),

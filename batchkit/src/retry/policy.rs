@@ -10,6 +10,7 @@ use super::{Budget, Workers};
 use crate::config::{BatchConfig, ExecutionStrategy, OnRowError};
 use crate::error::{Error, Result};
 use crate::observe::ErrorObserver;
+use crate::session::Total;
 use crate::settings::Opening;
 
 /// How a call's chunks are retried.
@@ -37,6 +38,8 @@ pub(crate) struct Policy {
     pub(crate) call: watch::Receiver<()>,
     /// Who is told of every error.
     pub(crate) observer: ErrorObserver,
+    /// How often the call has waited for the server.
+    pub(crate) round_trips: Total,
 }
 
 impl Policy {
@@ -55,6 +58,7 @@ impl Policy {
             is_snapshot: config.database.is_snapshot(),
             is_divisible: config.execution_strategy != ExecutionStrategy::SingleQuery,
             observer,
+            round_trips: Total::default(),
         }
     }
 
@@ -73,6 +77,7 @@ impl Policy {
             is_divisible: true,
             call: watch::Sender::new(()).subscribe(),
             observer: ErrorObserver::default(),
+            round_trips: Total::default(),
         }
     }
 

@@ -13,6 +13,7 @@ use tokio_postgres::{CopyInSink, Row, RowStream, Statement, Transaction};
 
 use super::fate::{Identity, settle};
 use super::mark::Mark;
+use super::trips::{Total, Trips};
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::Stage;
 use crate::settings::{Opening, Plans};
@@ -78,6 +79,7 @@ pub(crate) struct Pooled {
     pool: Pool,
     /// What its transaction is found by, should nobody wait for its answer any longer.
     pub(super) mark: Mark,
+    trips: Trips,
 }
 
 impl Drop for Pooled {
@@ -94,7 +96,14 @@ impl Pooled {
     pub(super) async fn get(pool: &Pool) -> Result<Box<Self>> {
         let client = Some(pool.get().await?);
         let (vouched_for, is_poisoned) = (AtomicBool::new(true), AtomicBool::new(false));
-        Ok(Box::new(Pooled { client, vouched_for, is_poisoned, pool: pool.clone(), mark: Mark::new() }))
+        Ok(Box::new(Pooled {
+            client,
+            vouched_for,
+            is_poisoned,
+            pool: pool.clone(),
+            mark: Mark::new(),
+            trips: Trips::new(Total::default()),
+        }))
     }
 
     pub(super) fn client(&self) -> Result<&Object> {
@@ -115,8 +124,24 @@ impl Pooled {
     pub(super) async fn settling(&self, writes: bool) -> Result<(Statement, bool)> {
         let client = self.client()?;
         let known = client.statement_cache.size();
-        let statement = client.prepare_cached(&settle(writes)).await?;
+        let statement = self.prepare(&settle(writes), &[]).await?;
         Ok((statement, client.statement_cache.size() == known))
+    }
+
+    /// A statement of this connection, which may have been prepared before.
+    async fn prepare(&self, sql: &str, types: &[Type]) -> Result<Statement> {
+        let client = self.client()?;
+        let known = client.statement_cache.size();
+        let statement = client.prepare_typed_cached(sql, types).await?;
+        if client.statement_cache.size() > known {
+            self.trips.one();
+        }
+        Ok(statement)
+    }
+
+    /// Runs a text without parameters and without rows.
+    pub(super) async fn execute(&self, sql: &str) -> Result<()> {
+        Ok(self.trips.wait(self.client()?.batch_execute(sql)).await?)
     }
 
     /// Opens a transaction; what it can be found by, if it `writes`.
@@ -124,7 +149,7 @@ impl Pooled {
         self.vouch(false);
         let (settling, _) = self.settling(writes).await?;
         // Polled together, the two leave in one flush.
-        let begin = async { Ok(self.client()?.batch_execute(opening.begin).await?) };
+        let begin = self.execute(opening.begin);
         let (begun, settled) = tokio::join!(begin, self.settle(&settling, opening, writes, Plans::OfTheirRows));
         begun.and(settled)
     }
@@ -140,7 +165,7 @@ impl Pooled {
         let key = self.mark.begin();
         let (names, values) = opening.settings(plans);
         let settings: [&(dyn ToSql + Sync); 3] = [&names, &values, &key];
-        let answer = encoded(&self.client()?.query(settling, &settings).await?)?;
+        let answer = encoded(&self.trips.wait(self.client()?.query(settling, &settings)).await?)?;
         self.mark.set();
         if !writes {
             return Ok(None);
@@ -152,7 +177,7 @@ impl Pooled {
     /// Ends the transaction; nothing was written.
     pub(super) async fn rollback(&self) {
         if let Ok(client) = self.client() {
-            self.vouch(client.batch_execute("ROLLBACK").await.is_ok());
+            self.vouch(self.trips.wait(client.batch_execute("ROLLBACK")).await.is_ok());
         }
     }
 }
@@ -168,6 +193,14 @@ impl<'a> Session<'a> {
             None => Ok(Session::Pooled(Pooled::get(pool).await?)),
             Some(Within(caller)) => Ok(Session::Caller(caller.savepoint().await?)),
         }
+    }
+
+    /// Adds the round trips of a connection of the pool to these.
+    pub(crate) fn counted(mut self, total: &Total) -> Self {
+        if let Session::Pooled(pooled) = &mut self {
+            pooled.trips = Trips::new(Total::clone(total));
+        }
+        self
     }
 
     /// Opens the transaction. One that `writes` tells what it can be found by, should its connection break; one
@@ -203,7 +236,7 @@ impl<'a> Session<'a> {
         };
         pooled.vouch(false);
         let (settling, is_warm) = pooled.settling(writes).await.map_err(at_begin)?;
-        let begin = async { Ok(pooled.client()?.batch_execute(opening.begin).await?) };
+        let begin = pooled.execute(opening.begin);
         let settle = async { pooled.settle(&settling, opening, writes, plans).await.map(tell) };
         if !is_warm {
             let (begun, settled) = tokio::join!(begin, settle);
@@ -237,7 +270,7 @@ impl<'a> Session<'a> {
         match self {
             Session::Caller(savepoint) => Ok(savepoint.commit().await?),
             Session::Pooled(pooled) => {
-                let committed = pooled.client()?.batch_execute("COMMIT").await.map_err(Error::from);
+                let committed = pooled.execute("COMMIT").await;
                 // After a plain ERROR (a deferred constraint) the server has rolled back.
                 pooled.vouch(committed.as_ref().err().is_none_or(|error| !error.is_lost()));
                 committed
@@ -270,7 +303,7 @@ impl<'a> Session<'a> {
     /// The same, where some of its parameters' types are known.
     pub(super) async fn prepare_typed(&self, sql: &str, types: &[Type]) -> Result<Statement> {
         Ok(match self {
-            Session::Pooled(pooled) => pooled.client()?.prepare_typed_cached(sql, types).await?,
+            Session::Pooled(pooled) => pooled.prepare(sql, types).await?,
             Session::Caller(savepoint) => savepoint.prepare_typed(sql, types).await?,
         })
     }
@@ -278,7 +311,7 @@ impl<'a> Session<'a> {
     pub(super) async fn query(&self, statement: &Statement, parameters: &[&(dyn ToSql + Sync)]) -> Result<RowStream> {
         let parameters = parameters.iter().map(|parameter| Unprinted(*parameter));
         Ok(match self {
-            Session::Pooled(pooled) => pooled.client()?.query_raw(statement, parameters).await?,
+            Session::Pooled(pooled) => pooled.trips.wait(pooled.client()?.query_raw(statement, parameters)).await?,
             Session::Caller(savepoint) => savepoint.query_raw(statement, parameters).await?,
         })
     }
@@ -308,7 +341,7 @@ impl<'a> Session<'a> {
                 return read(self.query(&self.prepare(sql).await?, parameters).await?).await;
             };
             let Some(lock) = lock else {
-                let statement = pooled.client()?.prepare(sql).await?;
+                let statement = pooled.trips.wait(pooled.client()?.prepare(sql)).await?;
                 return read(self.query(&statement, parameters).await?).await;
             };
             self.run_behind(lock, sql, parameters).await
@@ -364,7 +397,7 @@ impl<'a> Session<'a> {
     /// Runs a statement of constant text without parameters, or with none to answer.
     pub(crate) async fn execute(&self, sql: &str) -> Result<()> {
         match self {
-            Session::Pooled(pooled) => pooled.client()?.batch_execute(sql).await?,
+            Session::Pooled(pooled) => pooled.execute(sql).await?,
             Session::Caller(savepoint) => savepoint.batch_execute(sql).await?,
         }
         Ok(())
@@ -373,9 +406,9 @@ impl<'a> Session<'a> {
     /// Sends rows through binary COPY; answers their number.
     pub(crate) async fn copy_in(&self, sql: &str, rows: Bytes) -> Result<u64> {
         let opened: Result<CopyInSink<Bytes>> = match self {
-            Session::Pooled(pooled) => match pooled.client()?.prepare_cached(sql).await {
-                Ok(statement) => pooled.client()?.copy_in(&statement).await.map_err(Error::from),
-                Err(error) => Err(error.into()),
+            Session::Pooled(pooled) => match pooled.prepare(sql, &[]).await {
+                Ok(statement) => pooled.trips.wait(pooled.client()?.copy_in(&statement)).await.map_err(Error::from),
+                Err(error) => Err(error),
             },
             Session::Caller(savepoint) => savepoint.copy_in(sql).await.map_err(Error::from),
         };
@@ -388,10 +421,16 @@ impl<'a> Session<'a> {
             }
         };
         pin_mut!(sink);
-        for message in copy_messages(rows) {
-            sink.feed(message).await?;
+        let sent = async {
+            for message in copy_messages(rows) {
+                sink.feed(message).await?;
+            }
+            Ok(sink.finish().await?)
+        };
+        match self {
+            Session::Pooled(pooled) => pooled.trips.wait(sent).await,
+            Session::Caller(_) => sent.await,
         }
-        Ok(sink.finish().await?)
     }
 }
 

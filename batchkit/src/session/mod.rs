@@ -14,6 +14,7 @@ mod read;
 mod riding;
 mod run;
 mod transport;
+mod trips;
 mod way;
 
 pub(crate) use answer::Matching;
@@ -28,4 +29,5 @@ pub(crate) use read::{Parameters, Read};
 pub(crate) use riding::{Next, Ridden, Uncommitted, begin_chunk};
 pub(crate) use run::{Broken, ChunkAnswer, Mode, Reading, StoredRow, Work, run_chunk};
 pub(crate) use transport::{Carrier, INSERTED_ROWS, JOINED_ROWS};
+pub(crate) use trips::Total;
 pub(crate) use way::{OtherWay, Way};

@@ -125,7 +125,7 @@ impl Session<'_> {
     /// Sends a text without parameters, in a transaction of our own.
     async fn simple(&self, sql: &str) -> Result<()> {
         match self {
-            Session::Pooled(pooled) => Ok(pooled.client()?.batch_execute(sql).await?),
+            Session::Pooled(pooled) => pooled.execute(sql).await,
             Session::Caller(_) => Ok(()),
         }
     }

@@ -10,11 +10,15 @@ pub(super) fn limits(config: &BatchConfig) -> Limits {
 }
 
 pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut Runner<'_>) -> Result<()> {
-    if let Runner::Pool(pool) = runner {
-        return Lane::new(pool.clone(), None).run(chunks).await;
+    let Some(first) = chunks.next().await? else { return Ok(()) };
+    match runner {
+        Runner::Pool(pool) if chunks.may_have_more() => Lane::new(pool.clone(), None).run(first, chunks).await,
+        _ => {
+            runner.run(first).await?;
+            while let Some(chunk) = chunks.next().await? {
+                runner.run(chunk).await?;
+            }
+            Ok(())
+        }
     }
-    while let Some(chunk) = chunks.next().await? {
-        runner.run(chunk).await?;
-    }
-    Ok(())
 }

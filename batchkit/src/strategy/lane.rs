@@ -43,13 +43,18 @@ impl Lane {
         Lane { sender, books, task: tokio::spawn(run.in_current_span()) }
     }
 
-    /// Runs all chunks. The rows of the next one are made ready while the server works on one.
-    pub(super) async fn run(self, chunks: &mut Chunks<'_>) -> Result<()> {
+    /// Runs this chunk and all that follow. The rows of the next one are made ready while the server works on one.
+    pub(super) async fn run(self, first: Chunk, chunks: &mut Chunks<'_>) -> Result<()> {
         let Lane { sender, books, task } = self;
+        let mut first = Some(first);
         let made = async {
             // No more rows are taken than there is a place for. A lane that has stopped tells why.
             while let Ok(place) = sender.reserve().await {
-                let Some(chunk) = chunks.next().await? else { break };
+                let chunk = match first.take() {
+                    Some(first) => Some(first),
+                    None => chunks.next().await?,
+                };
+                let Some(chunk) = chunk else { break };
                 place.send(Ready::new(chunk, &books));
                 // On a runtime of one thread, what was sent is begun before the next rows are made ready.
                 tokio::task::yield_now().await;

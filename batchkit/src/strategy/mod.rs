@@ -3,6 +3,7 @@
 
 mod chunked;
 mod lane;
+mod lasting;
 mod optimistic;
 mod parallel;
 mod pipelined;

@@ -20,7 +20,10 @@ pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut Runner<'_>, post: 
     let written = post.map(|_| written);
     let execute = async {
         match runner {
-            Runner::Pool(pool) => Lane::new(pool.clone(), written).run(chunks).await,
+            Runner::Pool(pool) => match chunks.next().await? {
+                Some(first) => Lane::new(pool.clone(), written).run(first, chunks).await,
+                None => Ok(()),
+            },
             Runner::Caller(_) => in_transaction(chunks, runner, &books, written).await,
         }
     };

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::chunks_help;
+use super::lasting::Lasting;
 use crate::books::Books;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{self, ErrorContext};
@@ -69,7 +70,7 @@ impl Runner<'_> {
     /// Does a chunk's work, all of it or nothing, and books what became of it.
     pub(super) async fn run(&mut self, chunk: Chunk) -> Result<()> {
         match self {
-            Runner::Pool(runner) => finished(runner.start(chunk).await),
+            Runner::Pool(runner) => Lasting::new(runner.work(chunk)).await,
             Runner::Caller(runner) => {
                 let books = Arc::clone(&runner.books);
                 let (fallback, pace) = (runner.fallback, Arc::clone(&runner.pace));
@@ -199,6 +200,11 @@ impl InCaller<'_> {
 impl InPool {
     /// Starts a chunk in a task that a dropped call does not cut short.
     pub(super) fn start(&self, chunk: Chunk) -> JoinHandle<Result<()>> {
+        tokio::spawn(self.work(chunk))
+    }
+
+    /// A chunk's work, to be done anywhere.
+    fn work(&self, chunk: Chunk) -> impl Future<Output = Result<()>> + Send + 'static {
         let mut runner = self.clone();
         let under_way = self.books.start_work();
         let run = async move {
@@ -206,7 +212,7 @@ impl InPool {
             drop(under_way);
             result
         };
-        tokio::spawn(run.in_current_span())
+        run.in_current_span()
     }
 
     /// Runs a chunk, which may have been begun, to its end, and books it.
@@ -220,8 +226,15 @@ impl InPool {
 /// What a chunk's task answered; one that panicked or was stopped with its runtime has answered nothing.
 pub(super) fn finished(answer: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
     answer.unwrap_or_else(|stopped| {
-        // What the caller's own code panicked with may quote a row.
-        let why = if stopped.is_panic() { "panicked" } else { "was stopped with its runtime" };
-        Err(Error::new(ErrorKind::Connection, format!("the chunk's task {why}")))
+        Err(if stopped.is_panic() { panicked() } else { failed_task("was stopped with its runtime") })
     })
+}
+
+/// The error of a chunk in whose work the caller's own code panicked. (What it panicked with may quote a row.)
+pub(super) fn panicked() -> Error {
+    failed_task("panicked")
+}
+
+fn failed_task(why: &str) -> Error {
+    Error::new(ErrorKind::Connection, format!("the chunk's task {why}"))
 }
