@@ -108,10 +108,13 @@ impl Plans {
         if rows <= FEW { Plans::OfFew } else { Plans::OfTheirRows }
     }
 
-    fn setting(self) -> (&'static str, &'static str) {
+    /// The setting that makes them.
+    const NAME: &'static str = "plan_cache_mode";
+
+    fn value(self) -> &'static str {
         match self {
-            Plans::OfTheirRows => ("plan_cache_mode", "force_custom_plan"),
-            Plans::OfFew => ("plan_cache_mode", "force_generic_plan"),
+            Plans::OfTheirRows => "force_custom_plan",
+            Plans::OfFew => "force_generic_plan",
         }
     }
 }
@@ -133,10 +136,14 @@ impl Opening {
         Opening { begin: "BEGIN", names: Vec::new(), values: Vec::new() }
     }
 
-    /// The names of the settings and their values.
-    pub(crate) fn settings(&self, plans: Plans) -> (Vec<&str>, Vec<&str>) {
-        let settings = self.names.iter().copied().zip(self.values.iter().map(String::as_str));
-        settings.chain(std::iter::once(plans.setting())).unzip()
+    /// The names of all settings.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.names.iter().copied().chain(std::iter::once(Plans::NAME))
+    }
+
+    /// Their values.
+    pub(crate) fn values(&self, plans: Plans) -> impl Iterator<Item = &str> {
+        self.values.iter().map(String::as_str).chain(std::iter::once(plans.value()))
     }
 }
 

@@ -121,10 +121,10 @@ impl Pooled {
     }
 
     /// The statement of [`settle`], and whether this connection had it prepared.
-    pub(super) async fn settling(&self, writes: bool) -> Result<(Statement, bool)> {
+    pub(super) async fn settling(&self, opening: &Opening, writes: bool) -> Result<(Statement, bool)> {
         let client = self.client()?;
         let known = client.statement_cache.size();
-        let statement = self.prepare(&settle(writes), &[]).await?;
+        let statement = self.prepare(&settle(opening.names(), writes), &[]).await?;
         Ok((statement, client.statement_cache.size() == known))
     }
 
@@ -147,7 +147,7 @@ impl Pooled {
     /// Opens a transaction; what it can be found by, if it `writes`.
     pub(super) async fn begin(&self, opening: &Opening, writes: bool) -> Result<Option<Identity>> {
         self.vouch(false);
-        let (settling, _) = self.settling(writes).await?;
+        let (settling, _) = self.settling(opening, writes).await?;
         // Polled together, the two leave in one flush.
         let begin = self.execute(opening.begin);
         let (begun, settled) = tokio::join!(begin, self.settle(&settling, opening, writes, Plans::OfTheirRows));
@@ -163,8 +163,9 @@ impl Pooled {
         plans: Plans,
     ) -> Result<Option<Identity>> {
         let key = self.mark.begin();
-        let (names, values) = opening.settings(plans);
-        let settings: [&(dyn ToSql + Sync); 3] = [&names, &values, &key];
+        let values: Vec<&str> = opening.values(plans).collect();
+        let settings: Vec<&(dyn ToSql + Sync)> =
+            std::iter::once(&key as _).chain(values.iter().map(|value| value as _)).collect();
         let answer = encoded(&self.trips.wait(self.client()?.query(settling, &settings)).await?)?;
         self.mark.set();
         if !writes {
@@ -235,7 +236,7 @@ impl<'a> Session<'a> {
             }
         };
         pooled.vouch(false);
-        let (settling, is_warm) = pooled.settling(writes).await.map_err(at_begin)?;
+        let (settling, is_warm) = pooled.settling(opening, writes).await.map_err(at_begin)?;
         let begin = pooled.execute(opening.begin);
         let settle = async { pooled.settle(&settling, opening, writes, plans).await.map(tell) };
         if !is_warm {

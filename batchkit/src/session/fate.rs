@@ -4,6 +4,7 @@
 //! behind an answer. Once it is gone the answer is final, on the primary and unless the server has crashed
 //! in between: then transaction ids may have been given out again.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
@@ -39,22 +40,23 @@ pub(crate) enum Fate {
 const CRASHES: &str = "concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), \
                        extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()))";
 
-/// Makes the settings of a transaction (`$1` has their names, `$2` their values), and sets its mark, `$3`.
-const SETTLE: &str = "SELECT (SELECT count(set_config(s.name, s.value, true)) \
-                      FROM unnest($1::text[], $2::text[]) AS s (name, value)), pg_try_advisory_xact_lock_shared($3)";
-
-/// The first statement of a transaction; one that `writes` tells what it can be found by.
-pub(super) fn settle(writes: bool) -> String {
-    if !writes {
-        return SETTLE.to_owned();
+/// The first statement of a transaction: it sets its mark, `$1`, and makes the settings of these names, whose values are
+/// the other parameters. One that `writes` tells what it can be found by.
+pub(super) fn settle<'n>(names: impl Iterator<Item = &'n str>, writes: bool) -> String {
+    let mut text = "SELECT pg_try_advisory_xact_lock_shared($1)".to_owned();
+    if writes {
+        _ = write!(text, ", pg_current_xact_id()::text, {CRASHES}");
     }
-    format!("{SETTLE}, pg_current_xact_id()::text, {CRASHES}")
+    for (name, parameter) in names.zip(2..) {
+        _ = write!(text, ", set_config('{name}', ${parameter}, true)");
+    }
+    text
 }
 
 impl Identity {
     /// Reads the answer of [`settle`].
     pub(super) fn read(answer: &EncodedRows, mark: i64) -> Option<Self> {
-        Some(Identity { mark, xid: text(answer, 2)?, crashes: text(answer, 3)? })
+        Some(Identity { mark, xid: text(answer, 1)?, crashes: text(answer, 2)? })
     }
 }
 

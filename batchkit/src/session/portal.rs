@@ -89,10 +89,12 @@ impl Unread {
         let values: Vec<&(dyn ToSql + Sync)> = self.values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         // Whoever reads may take his time; the transaction waits for him.
         let settings = DatabaseSettings { idle_in_transaction_timeout: None, ..fetching.database.clone() }.opening();
-        let (names, set) = settings.settings(Plans::OfTheirRows);
+        let set: Vec<&str> = settings.values(Plans::OfTheirRows).collect();
         let (client, mark) = self.pooled.parts()?;
         let key = mark.begin();
-        let settling = client.prepare_cached(&settle(false)).await?;
+        let settling = client.prepare_cached(&settle(settings.names(), false)).await?;
+        let set: Vec<&(dyn ToSql + Sync)> =
+            std::iter::once(&key as _).chain(set.iter().map(|value| value as _)).collect();
         let client: &mut tokio_postgres::Client = client;
         let level = fetching.database.isolation_level.map(driver_level);
         let begin = async {
@@ -101,7 +103,7 @@ impl Unread {
                 builder = builder.isolation_level(level);
             }
             let transaction = builder.start().await?;
-            transaction.query(&settling, &[&names, &set, &key]).await?;
+            transaction.query(&settling, &set).await?;
             mark.set();
             let portal = transaction.bind(&self.statement, &values).await?;
             Ok((transaction, portal))

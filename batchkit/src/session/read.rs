@@ -66,7 +66,7 @@ impl Session<'_> {
         // Dropped half-way, a statement goes on at the server: its connection is not for the next borrower.
         self.vouch(false);
         let settling = match self {
-            Session::Pooled(pooled) => Some(pooled.settling(false).await?.0),
+            Session::Pooled(pooled) => Some(pooled.settling(opening, false).await?.0),
             Session::Caller(_) => None,
         };
         let (tell, told) = oneshot::channel();

@@ -39,7 +39,7 @@ pub(crate) struct Uncommitted {
 /// What became of a chunk, and of the one that was begun with its COMMIT.
 pub(crate) enum Ridden {
     /// The first one is in, and the next one's work is done.
-    On(Uncommitted),
+    On(Box<Uncommitted>),
     /// The first one is in, and the next one is broken.
     Next(Box<Broken>),
     /// The first one is broken. The next one was taken back with it, and is to be tried as if it had not been begun;
@@ -116,7 +116,9 @@ impl Uncommitted {
             Err(error) => (Err(error), Err((Stage::Work, Error::timeout()))),
         };
         let Some((answer, _)) = take() else {
-            return finish(session, worked, identity, next.deadline).await.map_or_else(Ridden::Next, Ridden::On);
+            return finish(session, worked, identity, next.deadline)
+                .await
+                .map_or_else(Ridden::Next, |open| Ridden::On(Box::new(open)));
         };
         let error = done.err().unwrap_or_else(Error::timeout);
         let next = match worked {

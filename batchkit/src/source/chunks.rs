@@ -263,11 +263,11 @@ impl<'a> Chunks<'a> {
         Ok(Some(Chunk { index: self.next_chunk - 1, rows, positions }))
     }
 
-    /// Whether there may be another chunk behind the last one. Nothing is waited for to tell.
-    pub(crate) fn may_have_more(&mut self) -> bool {
+    /// Whether there may be another chunk behind the last one, as far as that is known without taking a row.
+    pub(crate) fn may_have_more(&self) -> bool {
         match &self.collected {
             Some(collected) => !collected.kept.is_empty() || !collected.last.is_empty(),
-            None => !self.is_exhausted && (self.feed.is_stream() || self.ahead.is_some() || !self.feed.is_empty()),
+            None => !self.is_exhausted && (self.ahead.is_some() || self.feed.known_len() != Some(0)),
         }
     }
 

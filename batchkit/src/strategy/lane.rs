@@ -248,7 +248,7 @@ impl<'p> Track<'p> {
         let ridden = riding.instrument(spans.attempt.clone()).await;
         let first = first.end();
         let result = match ridden {
-            Ridden::On(open) => Ok(open),
+            Ridden::On(open) => Ok(*open),
             Ridden::Next(broken) => Err(broken),
             Ridden::First(first_broken, broken) => {
                 // Another try of either waits for the place.
