@@ -13,7 +13,8 @@ use crate::settings::DatabaseSettings;
 pub enum ExecutionStrategy {
     /// All rows in one transaction, in as few statements as the limits allow: all or nothing.
     SingleQuery,
-    /// A transaction per chunk of [`BatchSize`] rows, one after the other.
+    /// A transaction per chunk of [`BatchSize`] rows, one after the other. The rows of one chunk more are taken and made
+    /// ready while the server works; it is begun with the COMMIT of the one before.
     #[default]
     Chunked,
     /// Chunks over up to `max_workers` pooled connections at once, each with a range of the keys. Not inside of

@@ -42,11 +42,11 @@
 //! |---|---|---|
 //! | rows | [`InsertRow`], [`PatchRow`], [`KeyFor`] | what is written is not what is read: a row type says which columns it gives |
 //! | source | [`Rows`], [`Keys`] | encodes rows once, with the types that the catalogue tells, into owned bytes in the form of binary COPY; behind this step nothing is generic. Input rows of one key are found here, before anything is sent, by their bytes where the server's equality is the bytes', else by asking the server |
-//! | strategy | [`ExecutionStrategy`] | divides the rows into chunks, each a transaction (or a savepoint in the caller's), and says which run when; what is too much for the server is cut into smaller ones. How large chunks are ([`BatchSize`]) may follow the time that those before took |
+//! | strategy | [`ExecutionStrategy`] | divides the rows into chunks, each a transaction (or a savepoint in the caller's), and says which run when; what is too much for the server is cut into smaller ones. How large chunks are ([`BatchSize`]) may follow the time that those before took. Of chunks that go one after the other, the next one is made ready while the server works on one, and its BEGIN and its rows leave with that one's COMMIT; it is committed when it is known that the one before is in |
 //! | retry | [`ErrorAnswer`] | decides by SQLSTATE what is done about an error. What became of a COMMIT whose answer was lost is asked of the server, after its backend was ended, before anything is repeated. A table that changed is looked at anew |
-//! | session | [`Within`], [`DatabaseSettings`] | a connection for one chunk: begin, settings, work, commit. A chunk runs in a task of its own, which a dropped call does not cut short; a connection that did not end its transaction is never given back, and a read that nobody waits for is ended on the server. Bad rows are found here |
+//! | session | [`Within`], [`DatabaseSettings`] | a connection for one chunk: begin, settings, work, commit. A dropped call cuts no chunk short: it goes on in a task of its own; a connection that did not end its transaction is never given back, and a read that nobody waits for is ended on the server. Bad rows are found here |
 //! | transport | [`Transport`] | sends a chunk as COPY, as one array of rows, as one array per column, through a temporary table, or row by row. Each verb has one statement; it reads its rows from whatever the transport makes. A call may have a second way, for chunks of few rows, and where the first turns out not to lead there: rows that come back go by COPY only as long as all that will be stored of them is known before they are sent |
-//! | books | [`Report`], [`Outcome`], [`Tracker`] | one outcome per row. Each chunk books what became of it in its own task, so they are true also of a call that was dropped. Answered rows find their input by ordinal or key, never by the order in which they come; what does not add up is an error, and the chunk is rolled back |
+//! | books | [`Report`], [`Outcome`], [`Tracker`] | one outcome per row. Each chunk books what became of it in its own task, so they are true also of a call that was dropped. Answered rows find their input by ordinal or by the bytes of their key, never by the order in which they come, and rows that are read are decoded as they come; what does not add up is an error, and the chunk is rolled back |
 //!
 //! The caller's own code has two places: [`BatchOperations::pre_process`] makes the rows at the source, and
 //! [`Call::post_process`] works up what the books have of stored rows. Under
@@ -106,6 +106,7 @@
 //! | a stream is dropped at any poll, or while the server works | the work ends on the server, a clean pool | `streams::a_stream_dropped_anywhere_leaves_nothing_behind`, `streams::a_stream_dropped_while_the_server_works_ends_the_work` |
 //! | a slow reader of a stream | the server waits; two fetches are held | `streams::a_slow_reader_holds_the_server_back` |
 //! | a deferred constraint | its rows are found before COMMIT | `rejects::every_way_turns_the_same_rows_away` |
+//! | a COMMIT fails with which the next chunk has left | the next chunk is taken back, and has its turn when the first one is in: none, if that fails | `riding` |
 //!
 //! # Input
 //!

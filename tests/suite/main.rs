@@ -4,6 +4,7 @@
 #![allow(clippy::single_range_in_vec_init, reason = "rows are told as ranges, also one")]
 #![allow(clippy::needless_borrows_for_generic_args, reason = "references are a form that is tested")]
 
+mod by_key;
 mod common;
 
 mod contract;

@@ -1,0 +1,147 @@
+//! Gets by key, whose answers find their keys by ordinal or by the key's bytes: every kind of key, in any order, found
+//! or not, once or twice; and values that the struct cannot hold.
+
+use std::fmt::Debug;
+
+use batchkit::{BatchModel, BatchOperations, ErrorKind, Filter, KeyFor, Transport};
+use uuid::Uuid;
+
+use crate::common::{Db, TRANSPORTS, database};
+
+macro_rules! keyed {
+    ($($name:ident, $table:literal: $key:ty;)*) => {$(
+        #[derive(Debug, Clone, PartialEq, BatchModel)]
+        #[batch(table = $table)]
+        struct $name {
+            value: String,
+            #[batch(key)]
+            key: $key,
+        }
+
+        impl Keyed for $name {
+            type Of = $key;
+
+            fn new(key: $key) -> Self {
+                $name { value: format!("value of {key:?}"), key }
+            }
+        }
+    )*};
+}
+
+trait Keyed: Debug + Clone + PartialEq {
+    type Of;
+
+    fn new(key: Self::Of) -> Self;
+}
+
+keyed! {
+    ByInt8, "by_int8": i64;
+    ByInt4, "by_int4": i32;
+    ByText, "by_text": String;
+    ByName, "by_name": String;
+    ByUuid, "by_uuid": Uuid;
+    ByNumeric, "by_numeric": rust_decimal::Decimal;
+}
+
+/// Names are equal whatever their case: there, only the server can tell which row is whose.
+const TABLES: &str = "
+    CREATE EXTENSION citext;
+    CREATE TABLE by_int8 (value text NOT NULL, key int8 PRIMARY KEY);
+    CREATE TABLE by_int4 (value text NOT NULL, key int4 PRIMARY KEY);
+    CREATE TABLE by_text (value text NOT NULL, key text PRIMARY KEY);
+    CREATE TABLE by_name (value text NOT NULL, key citext PRIMARY KEY);
+    CREATE TABLE by_uuid (value text NOT NULL, key uuid PRIMARY KEY);
+    CREATE TABLE by_numeric (value text NOT NULL, key numeric PRIMARY KEY)";
+
+/// Twelve keys are stored, and two are not; they are asked for in orders of their own.
+async fn keys_find_their_rows<M>(db: &Db, keys: [M::Of; 14])
+where
+    M: BatchModel + Keyed + batchkit::InsertRow<M> + batchkit::ReadRow + Send + 'static,
+    M::Of: Clone + KeyFor<<M as BatchModel>::Key> + Send + Sync,
+{
+    let operations = BatchOperations::<M>::new(db.pool.clone());
+    let row = |key: &M::Of| M::new(key.clone());
+    operations.batch_insert(keys[..12].iter().map(row).collect::<Vec<_>>()).await.unwrap();
+    let orders: [&[usize]; 8] = [
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+        &[11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0],
+        &[5, 12, 3, 0],
+        &[12, 13],
+        &[2, 2],
+        &[7, 12, 7, 3, 12, 7],
+        &[4],
+        &[],
+    ];
+    for transport in TRANSPORTS {
+        for order in orders {
+            let asked: Vec<M::Of> = order.iter().map(|&at| keys[at].clone()).collect();
+            let expected: Vec<Option<M>> =
+                order.iter().map(|&at| (at < 12).then(|| M::new(keys[at].clone()))).collect();
+            let slots = operations.batch_get(asked.clone()).transport(transport).aligned().await.unwrap();
+            assert_eq!(slots, expected, "{transport:?} {order:?}");
+            let rows = operations.batch_get(asked.clone()).transport(transport).await.unwrap();
+            assert_eq!(rows, expected.iter().flatten().cloned().collect::<Vec<_>>(), "{transport:?} {order:?}");
+            let report = operations.batch_get(asked).transport(transport).report().await.unwrap();
+            let found = u64::try_from(expected.iter().flatten().count()).unwrap();
+            assert_eq!((report.found(), report.total()), (found, u64::try_from(order.len()).unwrap()), "{transport:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_key_finds_its_row() {
+    let db = database(TABLES).await;
+    let numbers = [3, -4, 0, 250, i32::MIN, i32::MAX, 7, 1, -1, 256, 65_536, 12, 5, -2];
+    keys_find_their_rows::<ByInt4>(&db, numbers).await;
+    keys_find_their_rows::<ByInt8>(&db, numbers.map(i64::from)).await;
+    let texts = ["b", "", "a", "ab", "é", "z", "B", "%", "a b", "'", "\"", "aa", "none", "no"];
+    keys_find_their_rows::<ByText>(&db, texts.map(str::to_owned)).await;
+    let names = ["b", "", "a", "ab", "é", "z", "c", "%", "a b", "'", "\"", "aa", "none", "no"];
+    keys_find_their_rows::<ByName>(&db, names.map(str::to_owned)).await;
+    let uuid = |n: i32| Uuid::from_u64_pair(u64::try_from(i64::from(n) + (1 << 32)).unwrap(), 7 << 40);
+    keys_find_their_rows::<ByUuid>(&db, numbers.map(uuid)).await;
+    keys_find_their_rows::<ByNumeric>(&db, numbers.map(rust_decimal::Decimal::from)).await;
+}
+
+/// The same key in other letters is the same key where the server says so.
+#[tokio::test]
+async fn a_key_that_is_equal_in_other_bytes_finds_its_row() {
+    let db = database(TABLES).await;
+    let operations = BatchOperations::<ByName>::new(db.pool.clone());
+    operations.batch_insert([ByName::new("Blue".to_owned())]).await.unwrap();
+    for transport in TRANSPORTS {
+        let found = operations.batch_get(["BLUE", "blue", "green"]).transport(transport).aligned().await.unwrap();
+        let blue = Some(ByName::new("Blue".to_owned()));
+        assert_eq!(found, [blue.clone(), blue, None], "{transport:?}");
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, BatchModel)]
+#[batch(table = "counters")]
+struct Counter {
+    #[batch(key)]
+    id: i32,
+    #[batch(as = "i64")]
+    count: u32,
+}
+
+#[tokio::test]
+async fn a_value_that_the_struct_cannot_hold_is_told_by_every_read() {
+    let db = database("CREATE TABLE counters (id int4 PRIMARY KEY, count int8 NOT NULL)").await;
+    db.run(
+        "INSERT INTO counters SELECT n, n FROM generate_series(1, 5) n; UPDATE counters SET count = -1 WHERE id = 4",
+    )
+    .await;
+    let operations = BatchOperations::<Counter>::new(db.pool.clone());
+    for transport in [Transport::Auto, Transport::UnnestRows, Transport::UnnestColumns] {
+        let error = operations.batch_get(1..=5).transport(transport).await.unwrap_err();
+        assert_eq!((error.kind(), error.column()), (ErrorKind::Decode, Some("count")), "{transport:?}");
+        assert_eq!(error.rows(), std::slice::from_ref(&(3..4)), "{transport:?}");
+        assert!(!error.to_string().contains("-1"), "{error}");
+        // Asked for twice, it is read twice.
+        let error = operations.batch_get([4, 2, 4]).transport(transport).await.unwrap_err();
+        assert_eq!((error.kind(), error.rows()), (ErrorKind::Decode, std::slice::from_ref(&(0..1))), "{transport:?}");
+    }
+    let error = operations.list(Filter::all()).await.unwrap_err();
+    assert_eq!((error.kind(), error.column()), (ErrorKind::Decode, Some("count")));
+}
