@@ -87,9 +87,9 @@ pub enum BatchSize {
     /// 5,000 rows.
     #[serde(rename = "xlarge")]
     XLarge,
-    /// As many rows as fill the byte budget of a chunk, 8 MiB, and 100,000 at the most; fewer after chunks that took
-    /// longer than two seconds. Under [`ExecutionStrategy::Parallel`], where the number of rows is known beforehand,
-    /// all workers have the same number of chunks, of at least 5,000 rows.
+    /// As many rows as fill 4 MiB, and 100,000 at the most; fewer after chunks that took longer than two seconds. Under
+    /// [`ExecutionStrategy::Parallel`], where the number of rows is known beforehand, all workers have the same number
+    /// of chunks, of at least 5,000 rows and at the most 8 MiB.
     #[default]
     Auto,
     /// This many rows; at least 1. Written down, it is the number.
@@ -251,6 +251,10 @@ impl Default for BatchConfig {
 impl BatchConfig {
     /// The most bytes of encoded rows in one chunk.
     pub(crate) const CHUNK_BYTES: usize = 8 << 20;
+
+    /// The same, where chunks go one after the other and their size is chosen by itself: larger ones of wide rows are
+    /// slower, smaller ones of narrow rows are too (the sizes of chunks in docs/performance.md).
+    pub(crate) const AUTO_BYTES: usize = 4 << 20;
 
     /// The most rows of one chunk.
     pub(crate) fn chunk_rows(&self) -> usize {

@@ -543,7 +543,6 @@ const BLOBS: &str = "CREATE TABLE blobs (id int4 PRIMARY KEY, text text NOT NULL
 #[tokio::test]
 async fn the_byte_budget_cuts_chunks() {
     let db = database(BLOBS).await;
-    let budget = 8 << 20;
     // A small row beside each large one: what counts is what was really encoded.
     let rows: Vec<Blob> =
         (0..2_000).map(|id| Blob { id, text: "x".repeat(if id % 2 == 0 { 10_000 } else { 10 }) }).collect();
@@ -558,6 +557,10 @@ async fn the_byte_budget_cuts_chunks() {
             for upsert in [false, true] {
                 let mut config = BatchConfig { execution_strategy: strategy, ..BatchConfig::default() };
                 set(&mut config);
+                // Chunks that go one after the other are smaller where nobody says how large they are to be.
+                let is_chosen = config.batch_size == BatchSize::Auto || config.optimize_for_size;
+                let is_small = is_chosen && strategy != ExecutionStrategy::Parallel;
+                let (budget, expected) = if is_small { (4 << 20, 3) } else { (8 << 20, 2) };
                 let context = format!("{config:?} upsert: {upsert}");
                 let operations = BatchOperations::<Blob>::builder(db.pool.clone()).config(config).build().unwrap();
                 db.run("TRUNCATE blobs").await;
@@ -568,7 +571,7 @@ async fn the_byte_budget_cuts_chunks() {
                 }
                 let chunks = chunks(&db).await;
                 assert_eq!(chunks.iter().map(|(rows, _)| rows).sum::<i64>(), 2_000, "{context}");
-                assert_eq!(chunks.len(), 2, "{context}: {chunks:?}");
+                assert_eq!(chunks.len(), expected, "{context}: {chunks:?}");
                 // A chunk ends with the row that fills it, and no sooner.
                 let encoded = |(rows, bytes): (i64, i64)| bytes + rows * (2 + 4 + 4 + 4);
                 assert!(encoded(chunks[0]) <= budget + 10_014, "{context}: {chunks:?}");

@@ -34,7 +34,7 @@ pub(crate) fn style(config: &BatchConfig, rows: Option<usize>, turns_away: bool)
         SingleQuery | Optimistic => Pace::fixed(single_query::LIMITS),
         _ if !config.sizes_by_itself() => Pace::fixed(limits),
         Parallel => Pace::adaptive(parallel::limits(limits, config.max_workers, rows)),
-        _ => Pace::adaptive(limits),
+        _ => Pace::adaptive(Limits { bytes: BatchConfig::AUTO_BYTES, ..limits }),
     };
     Style { pace: Arc::new(pace), turns_away, concurrent: strategy == Parallel, ahead: strategy == Pipelined }
 }
