@@ -37,7 +37,9 @@ pub(super) fn of_model(model: &Struct<'_>) -> TokenStream {
     let write_row = |row: &TokenStream| write::write_row(&this, row, [&generics, &bounds], &body, &private);
     let write = write_row(&this);
     let markers = write::markers(model, &this, primary.is_some(), &private);
-    let read = model.is_read().then(|| read::read_row(model, &quote!(loop {}), None, &private));
+    // What borrows cannot be read back, which was said already.
+    let is_read = model.is_read() && model.input.generics.lifetimes().next().is_none();
+    let read = is_read.then(|| read::read_row(model, &quote!(loop {}), None, &private));
     // A name that is taken would be one more error.
     let new = new::Form::of(model, &columns, primary.as_ref())
         .filter(|_| model.attrs.new.as_ref() != Some(&model.input.ident));
