@@ -9,7 +9,7 @@ use crate::results::Results;
 const INTRODUCTION: &str = "\
 # Performance
 
-batchkit beside what its users would write or pick instead, on one PostgreSQL, in one run. This page is written by \
+batchkit beside what its users would write or pick instead, on one PostgreSQL, each table in one run. This page is written by \
 `bench`, a program of this repository: do not edit it.
 
 ## How it is measured
