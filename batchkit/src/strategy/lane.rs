@@ -2,6 +2,7 @@
 //! of each leaves with the BEGIN of the next one, if that is ready by then.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{SemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
@@ -97,22 +98,28 @@ impl Drop for Ready {
 struct UnderWay {
     /// There until its end.
     chunk: Chunk,
-    has_ended: bool,
+    /// Whether it is booked, or somebody else's to book.
+    has_ended: AtomicBool,
     books: Arc<Books>,
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        if !self.has_ended {
+        if !*self.has_ended.get_mut() {
             self.books.book(&self.chunk.positions, Outcome::Unknown);
         }
     }
 }
 
 impl UnderWay {
+    /// It is booked.
+    fn booked(&self) {
+        self.has_ended.store(true, Ordering::Relaxed);
+    }
+
     /// The chunk, of which it is known what became.
     fn end(mut self) -> Chunk {
-        self.has_ended = true;
+        self.booked();
         let none = Chunk { index: self.chunk.index, rows: EncodedRows::default(), positions: Vec::new() };
         std::mem::replace(&mut self.chunk, none)
     }
@@ -243,6 +250,8 @@ impl<'p> Track<'p> {
         let booked = |answer| {
             // No row is turned away here, so that none can be one too many.
             let _ = self.runner.books.ran(&first.chunk, Ran::once(Ok(answer)));
+            // The next one's work goes on, and may be stopped with its runtime.
+            first.booked();
         };
         let riding = open.commit_and_begin(self.next(&work, &chunk.chunk.rows), booked);
         let ridden = riding.instrument(spans.attempt.clone()).await;
@@ -299,7 +308,7 @@ impl<'p> Track<'p> {
     }
 
     fn under_way(&self, chunk: Chunk) -> UnderWay {
-        UnderWay { chunk, has_ended: false, books: Arc::clone(&self.runner.books) }
+        UnderWay { chunk, has_ended: AtomicBool::new(false), books: Arc::clone(&self.runner.books) }
     }
 
     fn next<'n>(&'n self, work: &'n Work, rows: &'n EncodedRows) -> Next<'n> {
