@@ -13,7 +13,7 @@ use crate::reject::{Reject, RejectSink};
 use crate::report::{Outcome, PostFailure, Report};
 use crate::retry::Ran;
 use crate::session::{Graph, StoredRow};
-use crate::source::Chunk;
+use crate::source::{Chunk, Positions};
 
 /// The shared books.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Books {
     }
 
     /// Books rows that are not sent.
-    pub(crate) fn book(&self, positions: &[usize], outcome: Outcome) {
+    pub(crate) fn book(&self, positions: &Positions, outcome: Outcome) {
         self.with(|ledger| ledger.book(positions, outcome));
     }
 
@@ -117,7 +117,7 @@ impl Books {
     }
 
     /// The stored rows of a chunk, or of all, with their input positions.
-    pub(crate) fn stored(&self, positions: Option<&[usize]>) -> Vec<(usize, StoredRow)> {
+    pub(crate) fn stored(&self, positions: Option<&Positions>) -> Vec<(usize, StoredRow)> {
         self.with(|ledger| ledger.stored(positions))
     }
 

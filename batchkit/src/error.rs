@@ -11,7 +11,7 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 use crate::reject::Reject;
 use crate::report::Report;
 use crate::retry::{Answer, Failure, Stage, classify};
-use crate::source::ranges;
+use crate::source::{Positions, ranges};
 use crate::wire::Fault;
 
 /// A `Result` with batchkit's [`Error`].
@@ -296,10 +296,10 @@ impl Error {
     }
 
     /// The same error with the input positions of its rows; `positions` are those of the chunk's rows, in order.
-    pub(crate) fn at(mut self, positions: &[usize]) -> Self {
+    pub(crate) fn at(mut self, positions: &Positions) -> Self {
         if std::mem::take(&mut self.0.of_chunk) {
             let rows = std::mem::take(&mut self.0.rows);
-            let rows: Vec<usize> = rows.into_iter().flatten().filter_map(|row| positions.get(row).copied()).collect();
+            let rows: Vec<usize> = rows.into_iter().flatten().filter_map(|row| positions.get(row)).collect();
             self.0.rows = ranges(&rows);
         }
         self

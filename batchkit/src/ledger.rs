@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::reject::{KeyShape, Reject};
 use crate::report::{Counts, Outcome, PostFailure, Report};
 use crate::session::{ChunkAnswer, Graph, Kind, StoredRow, Total};
-use crate::source::{Chunk, ranges};
+use crate::source::{Chunk, Positions};
 use crate::sql::Form;
 
 /// What became of each row so far.
@@ -63,8 +63,8 @@ impl Ledger {
     }
 
     /// Books rows that are not sent, or were rolled back.
-    pub(crate) fn book(&mut self, positions: &[usize], outcome: Outcome) {
-        for range in ranges(positions) {
+    pub(crate) fn book(&mut self, positions: &Positions, outcome: Outcome) {
+        for range in positions.ranges() {
             self.counts.add(outcome, u64::try_from(range.len()).unwrap_or(u64::MAX));
             range.for_each(|position| self.set(position, outcome));
         }
@@ -73,7 +73,7 @@ impl Ledger {
     /// Books rows that were turned away before they were sent.
     pub(crate) fn unsent(&mut self, rejects: &[Reject]) -> Result<()> {
         for reject in rejects {
-            self.book(&[reject.position], Outcome::Rejected);
+            self.book(&reject.position.into(), Outcome::Rejected);
         }
         self.reject(rejects)
     }
@@ -89,12 +89,12 @@ impl Ledger {
         self.committed.extend(chunk.ranges());
         self.counts.merge(&answer.counts);
         self.graph.merge(answer.graph);
-        let end = chunk.positions.iter().max().map_or(0, |last| last + 1);
+        let end = chunk.positions.end();
         let has_stored = answer.rows.iter().any(|(_, stored)| stored.is_some());
         if has_stored && self.stored.len() < end {
             self.stored.resize(end, None);
         }
-        for (&position, (outcome, stored)) in chunk.positions.iter().zip(answer.rows) {
+        for (position, (outcome, stored)) in chunk.positions.iter().zip(answer.rows) {
             self.set(position, outcome);
             if stored.is_some() {
                 self.stored[position] = stored;
@@ -102,9 +102,9 @@ impl Ledger {
         }
         let placed = |reject: Reject| {
             let key = self.key.of(&chunk.rows.row(reject.position));
-            Reject { position: chunk.positions[reject.position], ..reject }.with_key(key)
+            Some(Reject { position: chunk.positions.get(reject.position)?, ..reject }.with_key(key))
         };
-        answer.rejects.into_iter().map(placed).collect()
+        answer.rejects.into_iter().filter_map(placed).collect()
     }
 
     /// Takes down rejects that were booked; too many are an error.
@@ -125,10 +125,10 @@ impl Ledger {
     }
 
     /// The stored rows of a chunk, or of all, with their input positions.
-    pub(crate) fn stored(&self, positions: Option<&[usize]>) -> Vec<(usize, StoredRow)> {
+    pub(crate) fn stored(&self, positions: Option<&Positions>) -> Vec<(usize, StoredRow)> {
         let stored = |position: usize| Some((position, self.stored.get(position)?.clone()?));
         match positions {
-            Some(positions) => positions.iter().copied().filter_map(stored).collect(),
+            Some(positions) => positions.iter().filter_map(stored).collect(),
             None => (0..self.stored.len()).filter_map(stored).collect(),
         }
     }

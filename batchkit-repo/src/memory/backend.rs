@@ -90,7 +90,7 @@ impl<E: ReadRow> MemoryBackend<E> {
                         if let Some(own) = own {
                             own.commit();
                         }
-                        for (&position, done) in chunk.positions().iter().zip(&rows) {
+                        for (position, done) in chunk.positions().zip(&rows) {
                             if let Ok((_, Some(row))) = done {
                                 written.rows.insert(position, Arc::clone(row));
                             }

@@ -86,8 +86,8 @@ impl RawChunk {
 
     /// The positions of the rows in the input, from 0.
     #[must_use]
-    pub fn positions(&self) -> &[usize] {
-        &self.chunk.positions
+    pub fn positions(&self) -> impl ExactSizeIterator<Item = usize> + '_ {
+        (0..self.chunk.positions.len()).map(|row| self.chunk.positions.get(row).unwrap_or_default())
     }
 
     /// The rows below them, kind by kind.
@@ -197,7 +197,8 @@ impl<'a> Batch<'a> {
         for (row, values) in keys.iter().enumerate().filter(|_| refuses_null) {
             if let Some(part) = values.iter().position(Option::is_none) {
                 let name = self.model.columns[self.layout.columns[fields[part]]].name;
-                refused.push((row, Error::invalid_row(positions[row], name, Fault::NullKey)));
+                let position = positions.get(row).unwrap_or(row);
+                refused.push((row, Error::invalid_row(position, name, Fault::NullKey)));
             }
         }
         if let (Some((_, error)), false) = (refused.first(), self.turns_away) {
@@ -212,14 +213,14 @@ impl<'a> Batch<'a> {
         {
             if is_dropped {
                 dropped[row] = true;
-                self.ledger.book(&[positions[row]], Outcome::Duplicate);
+                self.ledger.book(&positions.get(row).unwrap_or(row).into(), Outcome::Duplicate);
             }
         }
         refused.iter().for_each(|(row, _)| dropped[*row] = true);
         self.chunks.leave_out(&dropped);
         let refused = refused.iter().map(|(row, error)| {
             let key = self.layout.key.of(&rows.row(*row));
-            Reject::new(positions[*row], error).with_key(key)
+            Reject::new(positions.get(*row).unwrap_or(*row), error).with_key(key)
         });
         self.ledger.unsent(&refused.collect::<Vec<_>>())
     }
@@ -234,7 +235,7 @@ impl<'a> Batch<'a> {
             return Ok(Some(self.raw(part)));
         }
         let chunk = self.chunks.next().await?;
-        self.ledger.book(&self.chunks.take_dropped(), Outcome::Filtered);
+        self.ledger.book(&self.chunks.take_dropped().into(), Outcome::Filtered);
         self.ledger.unsent(&self.chunks.take_rejects())?;
         Ok(chunk.map(|chunk| self.raw(chunk)))
     }
@@ -309,7 +310,7 @@ impl<'a> Batch<'a> {
             for part in std::mem::take(&mut self.parts) {
                 self.ledger.book(&part.positions, Outcome::NotAttempted);
             }
-            self.ledger.book(&self.chunks.rest(), Outcome::NotAttempted);
+            self.ledger.book(&self.chunks.rest().into(), Outcome::NotAttempted);
         }
         let (report, _) = self.ledger.close();
         match result {

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use postgres_types::{FromSql, ToSql};
 
 use super::convert::{As, Convert, Itself};
-use crate::wire::{ColumnWriter, Fault};
+use crate::wire::{ColumnWriter, Fault, RowWriter};
 
 /// A unique key that the struct declares.
 #[derive(Debug, Clone, Copy)]
@@ -73,12 +73,14 @@ pub trait KeyPart<A>: Sync {
 }
 
 impl<T: ToSql + Sync> KeyPart<T> for T {
+    #[inline]
     fn write_part(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
         out.put(self)
     }
 }
 
 impl<T: ToSql + Sync> KeyPart<T> for &T {
+    #[inline]
     fn write_part(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
         out.put(*self)
     }
@@ -86,12 +88,14 @@ impl<T: ToSql + Sync> KeyPart<T> for &T {
 
 // A nullable column is looked up by a value: NULL equals nothing.
 impl<T: ToSql + Sync> KeyPart<Option<T>> for T {
+    #[inline]
     fn write_part(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
         out.put(self)
     }
 }
 
 impl<T: ToSql + Sync> KeyPart<Option<T>> for &T {
+    #[inline]
     fn write_part(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
         out.put(*self)
     }
@@ -102,6 +106,7 @@ where
     T: Clone + TryInto<U> + TryFrom<U> + Sync,
     U: ToSql + for<'a> FromSql<'a> + 'static,
 {
+    #[inline]
     fn write_part(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
         out.put_as::<U, T, Itself>(self)
     }
@@ -112,6 +117,7 @@ where
     T: Convert<U, Itself> + Clone + TryInto<U> + TryFrom<U> + Sync,
     U: ToSql + for<'a> FromSql<'a> + 'static,
 {
+    #[inline]
     fn write_part(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
         out.put_as::<U, T, Itself>(*self)
     }
@@ -120,6 +126,7 @@ where
 macro_rules! borrowed_part {
     ($($borrowed:ty => $owned:ty),* $(,)?) => {$(
         impl KeyPart<$owned> for $borrowed {
+            #[inline]
             fn write_part(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
                 out.put(self)
             }
@@ -144,11 +151,23 @@ pub trait KeyFor<K>: Sync {
     /// # Errors
     /// When the value has no form in the column's type.
     fn write_key(&self, part: usize, out: &mut ColumnWriter<'_>) -> Result<(), Fault>;
+
+    /// Appends all parts, in the key's order.
+    ///
+    /// # Errors
+    /// When a part has no form in its column's type.
+    #[doc(hidden)]
+    fn write_all(&self, row: &mut RowWriter<'_>) -> Result<(), Fault>;
 }
 
 impl<A, T: KeyPart<A>> KeyFor<(A,)> for T {
     fn write_key(&self, _part: usize, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
         self.write_part(out)
+    }
+
+    #[inline]
+    fn write_all(&self, row: &mut RowWriter<'_>) -> Result<(), Fault> {
+        self.write_part(&mut row.field())
     }
 }
 
@@ -161,11 +180,22 @@ macro_rules! composite_key {
                     _ => Ok(()),
                 }
             }
+
+            #[inline]
+            fn write_all(&self, row: &mut RowWriter<'_>) -> Result<(), Fault> {
+                $(self.$position.write_part(&mut row.field())?;)*
+                Ok(())
+            }
         }
 
         impl<$($field, $value: KeyPart<$field>),*> KeyFor<($($field,)*)> for &($($value,)*) {
             fn write_key(&self, part: usize, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
                 KeyFor::<($($field,)*)>::write_key(*self, part, out)
+            }
+
+            #[inline]
+            fn write_all(&self, row: &mut RowWriter<'_>) -> Result<(), Fault> {
+                KeyFor::<($($field,)*)>::write_all(*self, row)
             }
         }
     };

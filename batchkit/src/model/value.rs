@@ -145,7 +145,7 @@ impl<T: ToColumn + FromColumn> ColumnValue for T {
 
     #[inline]
     fn put(&self, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
-        out.put(self)
+        out.put_owned(self)
     }
 
     #[inline]

@@ -44,7 +44,7 @@ pub(super) fn encode(arguments: &Arguments<'_>, columns: &[ColumnType], paramete
         Argument::Encoded(value) => Ok((*value).clone()),
         Argument::Rows(rows) => Ok(Some(i64::try_from(*rows).unwrap_or(i64::MAX).to_be_bytes().to_vec())),
     };
-    let encoded = |one| Ok(encoded(one)?.map(|bytes| Encoded(bytes.into())));
+    let encoded = |one| Ok(encoded(one)?.map(|bytes| Encoded::Value(bytes.into())));
     arguments.iter().zip(parameters).map(encoded).collect()
 }
 

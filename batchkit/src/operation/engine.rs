@@ -31,10 +31,10 @@ use crate::session::{
     Within, Work,
 };
 use crate::settings::Opening;
-use crate::source::{ChildLayout, Chunks, Feed, Layout};
+use crate::source::{ChildLayout, Chunks, Feed, Layout, Positions};
 use crate::sql::{self, Foretold, Form, Source, TableSql};
 use crate::strategy::{self, Function, InCaller, InPool, Post, Runner};
-use crate::wire::{ColumnType, EncodedRows, Fault, RowType, Start};
+use crate::wire::{ColumnType, EncodedRows, Fault, RowForm, RowType, Start};
 
 /// What all calls of one `BatchOperations` share.
 #[derive(Debug, Clone)]
@@ -156,7 +156,7 @@ impl Request<'_> {
 
     /// The end of a call that sends nothing: there are no rows, or an error came before them.
     fn end_unsent(mut self, error: Option<Error>, started: Instant, observation: Observation) -> Result<Answered> {
-        let rest: Vec<usize> = (0..self.feed.count_rest()).collect();
+        let rest = Positions::Run(0..self.feed.count_rest());
         let ledger = Ledger::new(self.verb.form(self.asked, None), &self.config, KeyShape::new(Vec::new()), started);
         let books = Books::new(ledger, self.sink, observation, false, self.tracker.as_ref());
         books.book(&rest, Outcome::NotAttempted);
@@ -188,7 +188,10 @@ impl Request<'_> {
         // Of a stream or an iterator nobody knows that its rows are few.
         let chunk_rows = self.feed.known_len().unwrap_or(usize::MAX).min(pace.limits().rows);
         let target = Target { model: self.model, table: &table, columns: &columns, rejects, writes: verb.writes() };
-        let layout = target.layout(&*verb, graph.layouts());
+        let work = target.graph_work(&*verb, self.config.transport, below_form, &graph, &keys);
+        // Where there is no way, that is told when the books are open.
+        let form_of_rows = work.as_ref().map_or(RowForm::Copy, |(work, _)| work.form(chunk_rows, columns.len()));
+        let layout = Arc::new(Layout { form: form_of_rows, ..target.layout(&*verb, graph.layouts()) });
         let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key), started);
         let ledger = ledger.counting(&policy.round_trips);
         let books = Books::new(ledger, self.sink, observation, self.config.log_progress, self.tracker.as_ref());
@@ -199,7 +202,7 @@ impl Request<'_> {
         let types = read_types(self.model, &table);
         let post = self.post.map(|function| Arc::new(Post { function, types: Arc::clone(&types) }));
         let result = async {
-            let (mut work, choices) = target.graph_work(&*verb, self.config.transport, below_form, &graph, &keys)?;
+            let (mut work, choices) = work?;
             let decode = self.decode.map(|start| (start, Arc::clone(&types)));
             work.decode.clone_from(&decode);
             tracing::Span::current()
@@ -243,7 +246,7 @@ impl Request<'_> {
         .await;
         let result = result.and(running.book_unsent());
         if result.is_err() {
-            books.book(&running.chunks.rest(), Outcome::NotAttempted);
+            books.book(&running.chunks.rest().into(), Outcome::NotAttempted);
         }
         let below = books.take_graph();
         let (report, rows) = books.close(if result.is_err() { Ending::Failed } else { Ending::Answered });
@@ -338,7 +341,7 @@ pub(super) struct Target<'t> {
 
 impl Target<'_> {
     /// What the rows are encoded to: their own types as they are sent, and which fields are the key.
-    fn layout(&self, verb: &dyn Verb, below: Vec<ChildLayout>) -> Arc<Layout> {
+    fn layout(&self, verb: &dyn Verb, below: Vec<ChildLayout>) -> Layout {
         let found = self.columns.iter().filter_map(|&column| {
             let column = &self.model.columns[column];
             let found = self.table.column(column.name)?;
@@ -354,7 +357,7 @@ impl Target<'_> {
             KeyColumn { name: self.model.columns[column].name, ty: types[field].ty().clone(), field }
         });
         let key = KeyShape::new(columns.collect());
-        Arc::new(Layout { columns: self.columns.to_vec(), types, key, below })
+        Layout { columns: self.columns.to_vec(), types, form: RowForm::Copy, key, below }
     }
 
     /// The same for rows with others below them, whose keys are drawn first where that can be.
@@ -518,9 +521,12 @@ impl Target<'_> {
         }
         for &column in &unique.columns {
             let (name, field) = (self.model.columns[column].name, self.field(column));
-            let null = |row: &usize| input.rows.row(*row).nth(field).flatten().is_none();
-            let error = |row: usize| (row, Error::invalid_row(input.positions[row], name, Fault::NullKey));
-            refused.extend((0..input.rows.len()).filter(null).map(error));
+            if input.rows.values(field).is_some() {
+                continue;
+            }
+            let null = |row: &usize| input.rows.field(*row, field).is_none();
+            let error = |row: usize| Some((row, Error::invalid_row(input.positions.get(row)?, name, Fault::NullKey)));
+            refused.extend((0..input.rows.len()).filter(null).filter_map(error));
         }
         refused.sort_by_key(|(row, _)| *row);
         refused.dedup_by_key(|(row, _)| *row);
@@ -628,7 +634,7 @@ struct Running<'a> {
 impl Running<'_> {
     /// Books the rows that are not sent: those without a form, and those that pre-processing dropped.
     fn book_unsent(&mut self) -> Result<()> {
-        self.books.book(&self.chunks.take_dropped(), Outcome::Filtered);
+        self.books.book(&self.chunks.take_dropped().into(), Outcome::Filtered);
         self.books.unsent(&self.chunks.take_rejects())
     }
 }
@@ -637,7 +643,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         // At a regular end there is nothing left, and the books are closed.
         let _ = self.book_unsent();
-        self.books.book(&self.chunks.known_rest(), Outcome::NotAttempted);
+        self.books.book(&self.chunks.known_rest().into(), Outcome::NotAttempted);
         self.books.end_call();
     }
 }
@@ -692,7 +698,7 @@ impl Renew for Renewal {
 /// Encoded rows and their input positions.
 struct Input<'i> {
     rows: &'i EncodedRows,
-    positions: &'i [usize],
+    positions: &'i Positions,
 }
 
 /// What is needed to compare the keys of rows.
@@ -715,6 +721,9 @@ impl Asking<'_, '_, '_> {
         running: &mut Running<'_>,
     ) -> Result<()> {
         let (rows, positions) = running.chunks.collect(self.workers).await?;
+        if self.equal_bytes(&unique.columns) && plan::are_ascending(&rows, &self.fields(&unique.columns)) {
+            return running.book_unsent();
+        }
         let input = Input { rows: &rows, positions: &positions };
         let refused = self.target.null_keys(unique, &input);
         if let (Some(error), false) = (refused.first().map(|(_, error)| error), rejects) {
@@ -722,12 +731,15 @@ impl Asking<'_, '_, '_> {
         }
         let nulls_equal = unique.refuses_null && self.target.takes_null(&unique.columns);
         let pairs = self.equal(&unique.columns, &rows, nulls_equal).await?;
+        if pairs.is_empty() && refused.is_empty() {
+            return running.book_unsent();
+        }
         let mut dropped = plan::resolve(unique.policy.unwrap_or(duplicates), &positions, pairs)?;
-        let duplicates = (0..dropped.len()).filter(|&row| dropped[row]).map(|row| positions[row]);
-        running.books.book(&duplicates.collect::<Vec<_>>(), Outcome::Duplicate);
+        let duplicates = (0..dropped.len()).filter(|&row| dropped[row]).filter_map(|row| positions.get(row));
+        running.books.book(&duplicates.collect::<Vec<_>>().into(), Outcome::Duplicate);
         refused.iter().for_each(|(row, _)| dropped[*row] = true);
         running.chunks.leave_out(&dropped);
-        let refused = refused.iter().map(|(row, error)| Reject::new(positions[*row], error));
+        let refused = refused.iter().filter_map(|(row, error)| Some(Reject::new(positions.get(*row)?, error)));
         running.books.unsent(&refused.collect::<Vec<_>>())?;
         running.book_unsent()
     }
@@ -756,12 +768,21 @@ impl Asking<'_, '_, '_> {
         Ok(())
     }
 
+    /// Whether these columns' values are equal where their bytes are.
+    fn equal_bytes(&self, key: &[usize]) -> bool {
+        let Target { model, table, .. } = self.target;
+        key.iter().filter_map(|&c| table.column(model.columns[c].name)).all(TableColumn::equal_bytes)
+    }
+
+    /// Where these columns are among the encoded fields.
+    fn fields(&self, key: &[usize]) -> Vec<usize> {
+        key.iter().map(|&column| self.target.field(column)).collect()
+    }
+
     /// The rows whose key columns are equal: by their bytes where those decide, else the server is asked.
     async fn equal(&mut self, key: &[usize], rows: &EncodedRows, nulls_equal: bool) -> Result<Pairs> {
-        let Target { model, table, .. } = self.target;
-        if key.iter().filter_map(|&c| table.column(model.columns[c].name)).all(TableColumn::equal_bytes) {
-            let fields: Vec<usize> = key.iter().map(|&column| self.target.field(column)).collect();
-            return Ok(plan::same_bytes(rows, &fields, nulls_equal));
+        if self.equal_bytes(key) {
+            return Ok(plan::same_bytes(rows, &self.fields(key), nulls_equal));
         }
         match self.ask_until_answered(key, rows, nulls_equal).await {
             Err(error) if error.is_a_rows_fault() => {

@@ -20,9 +20,9 @@ use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Model, ReadRow, RelationOrder, RelationPaths, Relations, Relationship};
 use crate::observe::ErrorObserver;
-use crate::relation::{Answers, Block, Owner, Positions, Question, Relate, Tree, has_ordinal, load, positions};
+use crate::relation::{Answers, Block, KeyNumbers, Owner, Question, Relate, Tree, has_ordinal, key_numbers, load};
 use crate::retry::{Policy, Retries};
-use crate::session::{JOINED_ROWS, Parameters, Read, Session, Within};
+use crate::session::{Encoded, JOINED_ROWS, Parameters, Read, Session, Within};
 use crate::settings::Plans;
 use crate::sql::{self, TableSql};
 use crate::wire::{ColumnType, EncodedRows};
@@ -175,7 +175,7 @@ impl Asked<'_> {
     /// The answers, out of those of all statements that were not taken yet.
     fn answers(&self, all: &mut impl Iterator<Item = EncodedRows>) -> Result<Answers> {
         let positions =
-            if self.owner == Owner::Position { Positions::default() } else { positions(&self.question.keys) };
+            if self.owner == Owner::Position { KeyNumbers::default() } else { key_numbers(&self.question.keys) };
         let block = |rows| Block::answered(rows, self.owner, &positions, self.sort);
         all.skip(usize::from(self.is_locked)).take(self.parts).map(block).collect()
     }
@@ -236,7 +236,7 @@ impl Server<'_, '_> {
             let first = i64::try_from(part.start).unwrap_or(i64::MAX);
             let mut parameters = carrier.parameters(&question.keys.slice(part))?;
             if owner == Owner::Position {
-                parameters.push(Bytes::copy_from_slice(&first.to_be_bytes()));
+                parameters.push(Encoded::Value(Bytes::copy_from_slice(&first.to_be_bytes())));
             }
             Ok(Read { sql: sql.clone(), parameters: Parameters::Encoded(parameters), decoder: Some(decoder.clone()) })
         };

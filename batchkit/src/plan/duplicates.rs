@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::config::DuplicatePolicy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::ranges;
+use crate::source::{Positions, ranges};
 use crate::wire::EncodedRows;
 
 /// Rows that have the same key as another: each with the first row of its key, that one too.
@@ -23,7 +23,7 @@ pub(crate) fn same_bytes(rows: &EncodedRows, fields: &[usize], nulls_equal: bool
     for row in 0..rows.len() {
         let start = keys.len();
         for &field in fields {
-            match rows.row(row).nth(field).flatten() {
+            match rows.field(row, field) {
                 Some(value) => {
                     keys.extend_from_slice(&value.len().to_be_bytes());
                     keys.extend_from_slice(value);
@@ -61,22 +61,40 @@ pub(crate) fn same_bytes(rows: &EncodedRows, fields: &[usize], nulls_equal: bool
 
 /// Whether the bytes of each key are greater than those of the one before, as those of rows are that were read in the
 /// order of a key: then no two are equal, and none has to be remembered.
-fn are_ascending(rows: &EncodedRows, fields: &[usize]) -> bool {
+pub(crate) fn are_ascending(rows: &EncodedRows, fields: &[usize]) -> bool {
     let &[field] = fields else { return false };
+    if let Some((values, width)) = rows.values(field) {
+        // Of the same length, they are compared with those in front of them.
+        return match width - 4 {
+            8 => ascend(values.as_chunks::<12>().0, |&[.., a, b, c, d, e, f, g, h]| {
+                u64::from_be_bytes([a, b, c, d, e, f, g, h])
+            }),
+            4 => ascend(values.as_chunks::<8>().0, |&[.., a, b, c, d]| u32::from_be_bytes([a, b, c, d])),
+            _ => values.chunks_exact(width).is_sorted_by(|last, key| last < key),
+        };
+    }
     let mut last: Option<&[u8]> = None;
-    (0..rows.len()).all(|row| {
-        let Some(key) = rows.row(row).nth(field).flatten() else { return false };
-        last.replace(key).is_none_or(|last| last < key)
+    rows.fields_at(field).all(|key| {
+        let Some(key) = key else { return false };
+        last.replace(key).is_none_or(|last| match (last.try_into(), key.try_into()) {
+            (Ok(last), Ok(key)) => u64::from_be_bytes(last) < u64::from_be_bytes(key),
+            _ => last < key,
+        })
     })
 }
 
+/// Whether the keys of these fields become ever greater.
+fn ascend<const N: usize, K: Ord>(fields: &[[u8; N]], key: impl Fn(&[u8; N]) -> K) -> bool {
+    fields.windows(2).all(|pair| key(&pair[0]) < key(&pair[1]))
+}
+
 /// Which rows are not to be sent, by the policy; `positions` are the rows' in the input.
-pub(crate) fn resolve(policy: DuplicatePolicy, positions: &[usize], mut pairs: Pairs) -> Result<Vec<bool>> {
+pub(crate) fn resolve(policy: DuplicatePolicy, positions: &Positions, mut pairs: Pairs) -> Result<Vec<bool>> {
     let mut dropped = vec![false; positions.len()];
     pairs.sort_unstable();
     match policy {
         DuplicatePolicy::Error => {
-            let positions: Vec<usize> = pairs.iter().map(|(row, _)| positions[*row]).collect();
+            let positions: Vec<usize> = pairs.iter().filter_map(|(row, _)| positions.get(*row)).collect();
             if !positions.is_empty() {
                 let what = format!(
                     "{} rows of the input share their key with another; say which one wins with .duplicates(…)",
@@ -123,12 +141,12 @@ mod tests {
     #[test]
     fn the_policy_decides_which_row_stays() {
         let kept = |policy| {
-            let dropped = resolve(policy, &[0, 1, 2, 3, 4, 5], PAIRS.to_vec()).unwrap();
+            let dropped = resolve(policy, &Positions::Run(0..6), PAIRS.to_vec()).unwrap();
             (0..6).filter(|&row| !dropped[row]).collect::<Vec<_>>()
         };
         assert_eq!(kept(DuplicatePolicy::FirstWins), [0, 1, 5]);
         assert_eq!(kept(DuplicatePolicy::LastWins), [3, 4, 5]);
-        let error = resolve(DuplicatePolicy::Error, &[0, 1, 2, 3, 4, 5], PAIRS.to_vec()).unwrap_err();
+        let error = resolve(DuplicatePolicy::Error, &Positions::Run(0..6), PAIRS.to_vec()).unwrap_err();
         assert_eq!((error.kind(), error.rows()), (ErrorKind::DuplicateKey, std::slice::from_ref(&(0..5))));
     }
 }

@@ -3,5 +3,5 @@
 mod duplicates;
 mod transport;
 
-pub(crate) use duplicates::{Pairs, resolve, same_bytes};
+pub(crate) use duplicates::{Pairs, are_ascending, resolve, same_bytes};
 pub(crate) use transport::{Choice, Facts, by_rows, choose};

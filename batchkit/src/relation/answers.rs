@@ -47,10 +47,10 @@ impl Owner {
 }
 
 /// Where each key, of one field, is in its question.
-pub(crate) type Positions<'k> = HashMap<&'k [u8], usize, RandomState>;
+pub(crate) type KeyNumbers<'k> = HashMap<&'k [u8], usize, RandomState>;
 
 /// The positions of these keys.
-pub(crate) fn positions(keys: &EncodedRows) -> Positions<'_> {
+pub(crate) fn key_numbers(keys: &EncodedRows) -> KeyNumbers<'_> {
     (0..keys.len()).filter_map(|key| Some((keys.row(key).next()??, key))).collect()
 }
 
@@ -61,7 +61,7 @@ impl Block {
     }
 
     /// Rows that a server has answered, decoded as [`Owner::decoder`] says, to be ordered by so many of the kept fields.
-    pub(crate) fn answered(rows: EncodedRows, owner: Owner, positions: &Positions<'_>, order: usize) -> Result<Self> {
+    pub(crate) fn answered(rows: EncodedRows, owner: Owner, positions: &KeyNumbers<'_>, order: usize) -> Result<Self> {
         let owned = |row: usize| {
             let field = rows.row(row).next().flatten()?;
             match owner {
@@ -101,7 +101,7 @@ fn ordinal(field: &[u8]) -> Option<i64> {
 
 /// The rows by these fields, which are integers; `None` where that is the order they have.
 fn sorted(rows: &EncodedRows, fields: RangeInclusive<usize>) -> Option<Vec<usize>> {
-    let key = |row: usize, field: usize| rows.row(row).nth(field).flatten().and_then(ordinal);
+    let key = |row: usize, field: usize| rows.field(row, field).and_then(ordinal);
     let compare = |one: usize, other: usize| {
         let parts = fields.clone().map(|field| key(one, field).cmp(&key(other, field)));
         parts.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
@@ -141,7 +141,7 @@ mod tests {
         };
         let asked = keys(&["a", "b"]);
         let owners = |rows| {
-            let block = Block::answered(rows, Owner::Key(0), &positions(&asked), 0)?;
+            let block = Block::answered(rows, Owner::Key(0), &key_numbers(&asked), 0)?;
             Ok::<_, Error>(block.iter().map(|(owner, _)| owner).collect::<Vec<_>>())
         };
         assert_eq!(owners(keys(&["b", "a", "b"])).unwrap(), [1, 0, 1]);

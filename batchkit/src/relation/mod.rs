@@ -16,7 +16,7 @@ mod load;
 mod stored;
 mod tree;
 
-pub(crate) use answers::{Answers, Block, Owner, Positions, has_ordinal, positions};
+pub(crate) use answers::{Answers, Block, KeyNumbers, Owner, has_ordinal, key_numbers};
 pub(crate) use branch::Question;
 pub use branch::{Branched, to_many, to_one};
 pub(crate) use load::{Relate, load};

@@ -172,8 +172,8 @@ fn by_key(
     answer: &EncodedRows,
     answered: usize,
 ) -> Result<(Vec<Option<usize>>, bool)> {
-    let key_sent = |row: usize| sent.row(row).nth(field).flatten();
-    let key_answered = |row: usize| answer.row(row).nth(answered).flatten();
+    let key_sent = |row: usize| sent.field(row, field);
+    let key_answered = |row: usize| answer.field(row, answered);
     // Most reads find all rows, and in the order in which they were asked for, which is that of the index.
     let in_step = sent.len() == answer.len()
         && (0..sent.len()).all(|row| key_sent(row).is_some_and(|key| key_answered(row) == Some(key)));

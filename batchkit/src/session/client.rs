@@ -17,7 +17,7 @@ use super::trips::{Total, Trips};
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::Stage;
 use crate::settings::{Opening, Plans};
-use crate::wire::{Decoder, EncodedRows, Raw, RowsBuilder};
+use crate::wire::{Array, Decoder, EncodedRows, Raw, RowsBuilder};
 
 /// A transaction of the caller's. One call at a time: hence `&mut`.
 #[async_trait]
@@ -518,11 +518,23 @@ impl Question<'_> {
 pub(crate) type Values = Vec<Option<Encoded>>;
 
 /// Bytes that are a parameter's binary form already.
-pub(crate) struct Encoded(pub(crate) Bytes);
+#[derive(Clone)]
+pub(crate) enum Encoded {
+    /// All of them.
+    Value(Bytes),
+    /// Those of an array.
+    Array(Array),
+}
 
 impl ToSql for Encoded {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        out.put_slice(&self.0);
+        match self {
+            Encoded::Value(bytes) => out.put_slice(bytes),
+            Encoded::Array(Array { head, elements }) => {
+                out.put_slice(head);
+                out.put_slice(elements);
+            }
+        }
         Ok(IsNull::No)
     }
 
@@ -535,7 +547,11 @@ impl ToSql for Encoded {
 
 impl std::fmt::Debug for Encoded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Encoded({} bytes)", self.0.len())
+        let bytes = match self {
+            Encoded::Value(bytes) => bytes.len(),
+            Encoded::Array(Array { head, elements }) => head.len() + elements.len(),
+        };
+        write!(f, "Encoded({bytes} bytes)")
     }
 }
 

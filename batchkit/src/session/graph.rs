@@ -119,7 +119,7 @@ fn hand_down(
         fields.extend(below.rows.row(row));
         for &(field, place) in &child.handed_down {
             let key = match place {
-                Above::Sent(field) => above.row(owner).nth(field).flatten(),
+                Above::Sent(field) => above.field(owner, field),
                 Above::Stored(column) => {
                     stored.and_then(|stored| RawFields::new(stored.fields()).nth(column)).flatten()
                 }

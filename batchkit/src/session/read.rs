@@ -5,7 +5,6 @@
 use std::future::Future;
 use std::task::Poll;
 
-use bytes::Bytes;
 use futures_util::future::{join_all, join4};
 use postgres_types::{ToSql, Type};
 use tokio::sync::oneshot;
@@ -38,7 +37,7 @@ impl Read<'_> {
 #[derive(Debug)]
 pub(crate) enum Parameters<'a> {
     /// In binary form.
-    Encoded(Vec<Bytes>),
+    Encoded(Vec<Encoded>),
     /// Encoded once the server has told their types.
     Asked(&'a Question<'a>),
 }
@@ -54,7 +53,7 @@ impl Parameters<'_> {
 
     fn values(&self, types: &[Type]) -> Result<Values> {
         match self {
-            Parameters::Encoded(values) => Ok(values.iter().cloned().map(|value| Some(Encoded(value))).collect()),
+            Parameters::Encoded(values) => Ok(values.iter().cloned().map(Some).collect()),
             Parameters::Asked(question) => (question.encode)(types),
         }
     }

@@ -1,14 +1,13 @@
 //! How a chunk's rows travel: COPY into the target, one array of rows, one array per column, a staging
 //! table, or one statement per row. All take the same encoded rows and answer in the same form.
 
-use bytes::Bytes;
 use postgres_types::{Oid, ToSql};
 
 use super::client::{Encoded, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::Plans;
 use crate::sql::{Source, stage_copy, stage_drop};
-use crate::wire::{EncodedRows, RowType, column_arrays, row_array, staged_rows};
+use crate::wire::{EncodedRows, RowForm, RowType, column_arrays, row_array, staged_rows};
 
 /// How rows travel, with what each way needs to know.
 #[derive(Debug)]
@@ -86,15 +85,23 @@ impl Carrier {
         }
     }
 
+    /// The form of rows that it sends as they are, where these have so many fields.
+    pub(crate) fn form(&self, fields: usize) -> RowForm {
+        match self {
+            Carrier::Rows(row_type) => row_type.form().unwrap_or_default(),
+            Carrier::Columns { single, whole: None } if single.len() == fields => RowForm::Columns,
+            _ => RowForm::Copy,
+        }
+    }
+
     /// One statement's rows as its parameters.
-    pub(crate) fn parameters(&self, rows: &EncodedRows) -> Result<Vec<Bytes>> {
+    pub(crate) fn parameters(&self, rows: &EncodedRows) -> Result<Vec<Encoded>> {
         refuse_giant(rows)?;
         Ok(match self {
-            Carrier::Rows(row_type) => vec![row_array(rows, row_type)],
+            Carrier::Rows(row_type) => vec![Encoded::Array(row_array(rows, row_type))],
             Carrier::Columns { single, whole } => {
-                let mut parameters = column_arrays(rows, single);
-                parameters.extend(whole.as_ref().map(|row_type| row_array(rows, row_type)));
-                parameters
+                let arrays = column_arrays(rows, single).into_iter();
+                arrays.chain(whole.as_ref().map(|row_type| row_array(rows, row_type))).map(Encoded::Array).collect()
             }
             Carrier::Single(inner) => inner.parameters(rows)?,
             // The rows go by COPY.
@@ -110,7 +117,10 @@ impl Carrier {
         rows: &EncodedRows,
     ) -> Result<(EncodedRows, u64)> {
         match self {
-            Carrier::CopyInto => Ok((EncodedRows::default(), session.copy_in(sql, rows.bytes().clone()).await?)),
+            Carrier::CopyInto => {
+                let rows = rows.in_copy_form().bytes().clone();
+                Ok((EncodedRows::default(), session.copy_in(sql, rows).await?))
+            }
             Carrier::Rows(row_type) => run(session, sql, self.parameters(rows)?, Some(row_type)).await,
             Carrier::Columns { whole, .. } => run(session, sql, self.parameters(rows)?, whole.as_ref()).await,
             Carrier::Stage { create } => {
@@ -139,10 +149,9 @@ fn refuse_giant(rows: &EncodedRows) -> Result<()> {
 async fn run(
     session: &Session<'_>,
     sql: &str,
-    parameters: Vec<Bytes>,
+    parameters: Vec<Encoded>,
     row_type: Option<&RowType>,
 ) -> Result<(EncodedRows, u64)> {
-    let parameters: Vec<Encoded> = parameters.into_iter().map(Encoded).collect();
     let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
     match row_type {
         None => session.run(sql, &parameters).await,

@@ -6,7 +6,7 @@ use super::answer::Matching;
 use super::draw::Draw;
 use super::run::Work;
 use super::transport::Carrier;
-use crate::wire::EncodedRows;
+use crate::wire::{EncodedRows, RowForm};
 
 /// A way of rows.
 #[derive(Debug)]
@@ -46,6 +46,12 @@ impl Work {
             Some(other) if rows < other.below => &other.way,
             _ => &self.way,
         }
+    }
+
+    /// The form in which chunks of so many rows, of so many fields each, are sent as they are.
+    pub(crate) fn form(&self, rows: usize, fields: usize) -> RowForm {
+        let way = self.way(rows);
+        if way.draw.is_some() || !self.below.is_empty() { RowForm::Copy } else { way.carrier.form(fields) }
     }
 
     /// Draws these values first, whichever way is taken.

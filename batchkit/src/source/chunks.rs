@@ -1,6 +1,5 @@
 //! Chunks of encoded rows, each with the input positions of its rows.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use super::feed::{Encoded, Feed, Layout, Piece};
 use super::graph::ChildFault;
 use super::order::by_key;
 use super::pace::Pace;
+use super::positions::Positions;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::reject::Reject;
@@ -35,7 +35,7 @@ pub(crate) struct Chunk {
     /// The rows.
     pub(crate) rows: EncodedRows,
     /// The input positions of the rows.
-    pub(crate) positions: Vec<usize>,
+    pub(crate) positions: Positions,
 }
 
 impl Chunk {
@@ -44,7 +44,7 @@ impl Chunk {
         let pieces = self.rows.cut(limits.rows, limits.bytes).into_iter().enumerate();
         let piece = |(index, rows): (usize, Range<usize>)| Chunk {
             index,
-            positions: self.positions[rows.clone()].to_vec(),
+            positions: self.positions.slice(rows.clone()),
             rows: self.rows.slice(rows),
         };
         pieces.map(piece).collect()
@@ -55,7 +55,7 @@ impl Chunk {
         let half = self.rows.len() / 2;
         let part = |rows: Range<usize>| Chunk {
             index: self.index,
-            positions: self.positions[rows.clone()].to_vec(),
+            positions: self.positions.slice(rows.clone()),
             rows: self.rows.slice(rows),
         };
         [part(0..half), part(half..self.rows.len())]
@@ -63,31 +63,8 @@ impl Chunk {
 
     /// The positions as ranges, ascending.
     pub(crate) fn ranges(&self) -> Vec<Range<usize>> {
-        ranges(&self.positions)
+        self.positions.ranges()
     }
-}
-
-/// Positions as ranges, ascending.
-pub(crate) fn ranges(positions: &[usize]) -> Vec<Range<usize>> {
-    if !positions.is_sorted() {
-        let mut sorted = positions.to_vec();
-        sorted.sort_unstable();
-        return ranges(&sorted);
-    }
-    // No position comes twice.
-    if let (Some(&first), Some(&last)) = (positions.first(), positions.last())
-        && last - first + 1 == positions.len()
-    {
-        return std::iter::once(first..last + 1).collect();
-    }
-    let mut ranges: Vec<Range<usize>> = Vec::new();
-    for &position in positions {
-        match ranges.last_mut() {
-            Some(last) if last.end == position => last.end += 1,
-            _ => ranges.push(position..position + 1),
-        }
-    }
-    ranges
 }
 
 /// The caller's rows as chunks.
@@ -105,7 +82,7 @@ pub(crate) struct Chunks<'a> {
     next_chunk: usize,
     builder: RowsBuilder,
     /// The input positions of the builder's rows.
-    positions: Vec<usize>,
+    positions: Positions,
     deadline: Option<Instant>,
     /// Whether the caller's iterator has ended: it is not asked again.
     is_exhausted: bool,
@@ -121,9 +98,11 @@ pub(crate) struct Chunks<'a> {
 struct Collected {
     rows: EncodedRows,
     /// The input positions of the rows.
-    positions: Vec<usize>,
-    /// The rows that were not cut into a chunk yet.
-    kept: VecDeque<usize>,
+    positions: Positions,
+    /// The rows that are sent, in this order.
+    kept: Positions,
+    /// How many of them were cut into chunks already.
+    cut: usize,
     /// Rows that wait until all others have been sent.
     last: Vec<usize>,
     /// Whether the rows of a chunk stay in the caller's order.
@@ -152,13 +131,13 @@ impl<'a> Chunks<'a> {
             feed,
             model,
             in_key_order: style.concurrent && layout.key.fields().next().is_some(),
+            builder: layout.builder(),
             layout,
             pace: style.pace,
             collected: None,
             next_position: 0,
             next_chunk: 0,
-            builder: RowsBuilder::default(),
-            positions: Vec::new(),
+            positions: Positions::default(),
             deadline: None,
             is_exhausted: false,
             bad: Vec::new(),
@@ -174,17 +153,18 @@ impl<'a> Chunks<'a> {
 
     /// Encodes all rows now, to be compared with each other; the rows and their input positions. Of a stream, as many
     /// as `workers` chunks have.
-    pub(crate) async fn collect(&mut self, workers: usize) -> Result<(EncodedRows, Vec<usize>)> {
+    pub(crate) async fn collect(&mut self, workers: usize) -> Result<(EncodedRows, Positions)> {
         let all = Limits { rows: usize::MAX, bytes: usize::MAX };
         let chunk = self.pace.limits();
         let round = Limits { rows: chunk.rows.saturating_mul(workers), bytes: chunk.bytes.saturating_mul(workers) };
         self.fill(if self.feed.is_stream() { round } else { all }).await?;
         let (rows, positions) = (self.builder.finish(), std::mem::take(&mut self.positions));
-        let kept = (0..rows.len()).collect();
+        let kept = Positions::Run(0..rows.len());
         self.collected = Some(Collected {
             rows: rows.clone(),
             positions: positions.clone(),
             kept,
+            cut: 0,
             last: Vec::new(),
             keeps_order: false,
         });
@@ -196,8 +176,8 @@ impl<'a> Chunks<'a> {
     pub(crate) fn divide_by_key(&mut self) {
         if let (Some(collected), true) = (&mut self.collected, self.in_key_order) {
             let fields: Vec<usize> = self.layout.key.fields().collect();
-            if let Some(order) = by_key(&collected.rows, collected.kept.iter().copied(), &fields) {
-                collected.kept = order.into();
+            if let Some(order) = by_key(&collected.rows, collected.rest().iter(), &fields) {
+                collected.keep(order);
             }
         }
     }
@@ -216,24 +196,26 @@ impl<'a> Chunks<'a> {
     /// Leaves these rows out of all chunks: `dropped` has an entry for each collected row.
     pub(crate) fn leave_out(&mut self, dropped: &[bool]) {
         if let (Some(collected), true) = (&mut self.collected, dropped.contains(&true)) {
-            collected.kept.retain(|&row| !dropped[row]);
+            collected.keep(collected.rest().iter().filter(|&row| !dropped[row]).collect());
         }
     }
 
     /// Sends these rows when all others are through: `later` has an entry for each collected row.
     pub(crate) fn put_last(&mut self, later: &[bool]) {
         if let Some(collected) = &mut self.collected {
-            collected.last = collected.kept.iter().copied().filter(|&row| later[row]).collect();
-            collected.kept.retain(|&row| !later[row]);
+            let (last, kept) = collected.rest().iter().partition(|&row| later[row]);
+            collected.last = last;
+            collected.keep(kept);
         }
     }
 
     /// Turns to the rows that wait for all others; whether there are any.
     pub(crate) fn start_last(&mut self) -> bool {
         let Some(collected) = &mut self.collected else { return false };
-        collected.kept.extend(collected.last.drain(..));
+        let last = std::mem::take(&mut collected.last);
+        collected.keep(collected.rest().iter().chain(last).collect());
         collected.keeps_order = true;
-        !collected.kept.is_empty()
+        !collected.rest().is_empty()
     }
 
     /// The rows that were turned away since this was asked last, because they have no form.
@@ -266,13 +248,13 @@ impl<'a> Chunks<'a> {
     /// Whether there may be another chunk behind the last one, as far as that is known without taking a row.
     pub(crate) fn may_have_more(&self) -> bool {
         match &self.collected {
-            Some(collected) => !collected.kept.is_empty() || !collected.last.is_empty(),
+            Some(collected) => !collected.rest().is_empty() || !collected.last.is_empty(),
             None => !self.is_exhausted && (self.ahead.is_some() || self.feed.known_len() != Some(0)),
         }
     }
 
     /// The builder's rows.
-    fn in_order(&mut self) -> (EncodedRows, Vec<usize>) {
+    fn in_order(&mut self) -> (EncodedRows, Positions) {
         let (rows, positions) = (self.builder.finish(), std::mem::take(&mut self.positions));
         if !self.in_key_order {
             return (rows, positions);
@@ -280,7 +262,7 @@ impl<'a> Chunks<'a> {
         let fields: Vec<usize> = self.layout.key.fields().collect();
         match by_key(&rows, 0..rows.len(), &fields) {
             None => (rows, positions),
-            Some(order) => (rows.subset(&order), order.into_iter().map(|row| positions[row]).collect()),
+            Some(order) => (rows.subset(&order), chosen(&positions, &order)),
         }
     }
 
@@ -309,11 +291,12 @@ impl<'a> Chunks<'a> {
 
     /// The same, without those that were not taken from the caller's iterator yet.
     pub(crate) fn known_rest(&mut self) -> Vec<usize> {
-        let mut rest = std::mem::take(&mut self.positions);
+        let mut rest: Vec<usize> = std::mem::take(&mut self.positions).iter().collect();
         rest.append(&mut self.bad);
         if let Some(collected) = &mut self.collected {
-            let rows = collected.kept.drain(..).chain(collected.last.drain(..));
-            rest.extend(rows.map(|row| collected.positions[row]));
+            let last = std::mem::take(&mut collected.last);
+            rest.extend(collected.rest().iter().chain(last).filter_map(|row| collected.positions.get(row)));
+            collected.keep(Vec::new());
         }
         let taken = self.ahead.as_mut().map_or(0, Ahead::abandon);
         rest.extend(self.next_position..self.next_position + taken);
@@ -332,7 +315,7 @@ impl<'a> Chunks<'a> {
                     Some(self.feed.encode_next(&self.layout, &mut self.builder))
                 } else {
                     let (rows, behind) = self.feed.encode_many(&self.layout, &mut self.builder, limits);
-                    self.positions.extend(self.next_position..self.next_position + rows);
+                    self.positions.append(self.next_position..self.next_position + rows);
                     self.next_position += rows;
                     behind
                 };
@@ -375,7 +358,7 @@ impl<'a> Chunks<'a> {
         self.next_position += 1;
         let (error, key) = match encoded {
             Encoded::Row => {
-                self.positions.push(position);
+                self.positions.append(position..position + 1);
                 return Ok(());
             }
             Encoded::Dropped => {
@@ -410,44 +393,53 @@ impl<'a> Chunks<'a> {
     }
 }
 
+/// The positions of these rows.
+fn chosen(positions: &Positions, rows: &[usize]) -> Positions {
+    rows.iter().filter_map(|&row| positions.get(row)).collect::<Vec<_>>().into()
+}
+
 impl Collected {
-    /// The next rows, where they lie one behind the other; `None` where a row between them is left out.
-    fn run(&mut self, limits: Limits) -> Option<Range<usize>> {
-        let kept = self.kept.make_contiguous();
-        let first = *kept.first()?;
-        let rows = self.rows.fitting(first..self.rows.len(), limits.rows, limits.bytes).max(1).min(kept.len());
-        let run = first..first + rows;
-        run.clone().eq(kept[..rows].iter().copied()).then_some(run)
+    /// The rows that were not cut into a chunk yet.
+    fn rest(&self) -> Positions {
+        self.kept.slice(self.cut..self.kept.len())
+    }
+
+    /// Has these rows as the rest.
+    fn keep(&mut self, rows: Vec<usize>) {
+        (self.kept, self.cut) = (rows.into(), 0);
     }
 
     /// The next rows; in the order of their keys where the layout is given.
-    fn next(&mut self, limits: Limits, in_key_order: Option<&Arc<Layout>>) -> (EncodedRows, Vec<usize>) {
+    fn next(&mut self, limits: Limits, in_key_order: Option<&Arc<Layout>>) -> (EncodedRows, Positions) {
         let ordered = in_key_order.filter(|_| !self.keeps_order);
-        if let (None, Some(run)) = (ordered, self.run(limits)) {
-            self.kept.drain(..run.len());
-            return (self.rows.slice(run.clone()), self.positions[run].to_vec());
+        if let (None, Positions::Run(run)) = (ordered, &self.kept) {
+            let rest = run.start + self.cut..run.end;
+            let fitting = self.rows.fitting(rest.clone(), limits.rows, limits.bytes).max(1).min(rest.len());
+            let rows = rest.start..rest.start + fitting;
+            self.cut += fitting;
+            return (self.rows.slice(rows.clone()), self.positions.slice(rows));
         }
-        let mut chosen = Vec::new();
+        let mut rows = Vec::new();
         let mut bytes = 0;
-        for &row in &self.kept {
+        for number in self.cut..self.kept.len() {
+            let Some(row) = self.kept.get(number) else { break };
             bytes += self.rows.bytes_of(row..row + 1);
-            if chosen.len() >= limits.rows || (bytes > limits.bytes && !chosen.is_empty()) {
+            if rows.len() >= limits.rows || (bytes > limits.bytes && !rows.is_empty()) {
                 break;
             }
-            chosen.push(row);
+            rows.push(row);
         }
-        self.kept.drain(..chosen.len());
+        self.cut += rows.len();
         if let Some(layout) = ordered {
             let fields: Vec<usize> = layout.key.fields().collect();
-            if let Some(order) = by_key(&self.rows, chosen.iter().copied(), &fields) {
-                chosen = order;
+            if let Some(order) = by_key(&self.rows, rows.iter().copied(), &fields) {
+                rows = order;
             }
         }
-        let whole = chosen.windows(2).all(|pair| pair[0] + 1 == pair[1]);
-        let rows = match (whole, chosen.first(), chosen.last()) {
-            (true, Some(&first), Some(&last)) => self.rows.slice(first..last + 1),
-            _ => self.rows.subset(&chosen),
-        };
-        (rows, chosen.into_iter().map(|row| self.positions[row]).collect())
+        let positions = chosen(&self.positions, &rows);
+        match Positions::from(rows) {
+            Positions::Run(run) => (self.rows.slice(run), positions),
+            Positions::List(rows) => (self.rows.subset(&rows), positions),
+        }
     }
 }

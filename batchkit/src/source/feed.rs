@@ -13,7 +13,7 @@ use super::chunks::Limits;
 use super::graph::{ChildFault, ChildLayout, write_children};
 use crate::model::{BatchModel, Child, KeyFor, WriteRow};
 use crate::reject::{KeyShape, RejectKey};
-use crate::wire::{ColumnType, ColumnWriter, EncodedRows, Fault, RowsBuilder};
+use crate::wire::{ColumnType, ColumnWriter, EncodedRows, Fault, RowForm, RowWriter, RowsBuilder};
 
 /// What rows are encoded to.
 #[derive(Debug)]
@@ -22,10 +22,19 @@ pub(crate) struct Layout {
     pub(crate) columns: Vec<usize>,
     /// Their types.
     pub(crate) types: Vec<ColumnType>,
+    /// How their bytes lie.
+    pub(crate) form: RowForm,
     /// Which of them are the row's key.
     pub(crate) key: Arc<KeyShape>,
     /// The kinds of rows below.
     pub(crate) below: Vec<ChildLayout>,
+}
+
+impl Layout {
+    /// A builder of rows that are encoded so.
+    pub(crate) fn builder(&self) -> RowsBuilder {
+        RowsBuilder::of(self.form.clone(), self.columns.len())
+    }
 }
 
 /// What became of one row at its encoding.
@@ -87,14 +96,7 @@ pub(crate) trait Feed: Send {
         into: &mut RowsBuilder,
         limits: Limits,
     ) -> (usize, Option<Option<Encoded>>) {
-        let before = into.len();
-        while into.len() < limits.rows && into.byte_len() < limits.bytes {
-            match self.encode_next(layout, into) {
-                Some(Encoded::Row) => {}
-                other => return (into.len() - before, Some(other)),
-            }
-        }
-        (into.len() - before, None)
+        encode_one_by_one(self, layout, into, limits)
     }
 
     /// The kinds of rows below the rows.
@@ -122,17 +124,46 @@ pub(crate) trait Feed: Send {
     }
 }
 
-/// Encodes one row; on a fault, its key by itself.
-#[inline]
-fn encode(
+/// The same one by one.
+fn encode_one_by_one(
+    feed: &mut (impl Feed + ?Sized),
     layout: &Layout,
     into: &mut RowsBuilder,
-    write: impl Fn(usize, &mut ColumnWriter<'_>) -> Result<(), Fault>,
-) -> Encoded {
-    match into.push(&layout.types, &write) {
-        Ok(()) => Encoded::Row,
-        Err((column, fault)) => invalid(layout, column, fault, write),
+    limits: Limits,
+) -> (usize, Option<Option<Encoded>>) {
+    let before = into.len();
+    while into.len() < limits.rows && into.byte_len() < limits.bytes {
+        match feed.encode_next(layout, into) {
+            Some(Encoded::Row) => {}
+            other => return (into.len() - before, Some(other)),
+        }
     }
+    (into.len() - before, None)
+}
+
+/// Encodes the next rows by `write_all`, until there are as many as a chunk has; on a fault, the row's key by itself.
+#[inline]
+fn encode_plain<R>(
+    rows: &mut impl Iterator<Item = R>,
+    layout: &Layout,
+    into: &mut RowsBuilder,
+    limits: Limits,
+    write_all: impl Fn(&R, &mut RowWriter<'_>) -> Result<(), Fault>,
+    write: impl Fn(&R, usize, &mut ColumnWriter<'_>) -> Result<(), Fault>,
+) -> (usize, Option<Option<Encoded>>) {
+    let before = into.len();
+    while into.len() < limits.rows && into.byte_len() < limits.bytes {
+        let Some(row) = rows.next() else { return (into.len() - before, Some(None)) };
+        if into.len() == 1 {
+            // An iterator may not keep its word.
+            into.reserve(rows.size_hint().0.min(limits.rows));
+        }
+        if let Err((column, fault)) = into.push_all(&layout.types, |all| write_all(&row, all)) {
+            let invalid = invalid(layout, column, fault, |position, out| write(&row, position, out));
+            return (into.len() - before, Some(Some(invalid)));
+        }
+    }
+    (into.len() - before, None)
 }
 
 /// What is told of a row that has no form.
@@ -160,7 +191,10 @@ fn encode_row<M: BatchModel, R: WriteRow<M>>(row: &R, layout: &Layout, into: &mu
             Err((column, fault)) => invalid(layout, column, fault, write),
         }
     } else {
-        encode(layout, into, write)
+        match into.push(&layout.types, &write) {
+            Ok(()) => Encoded::Row,
+            Err((column, fault)) => invalid(layout, column, fault, write),
+        }
     };
     if layout.below.is_empty() || !matches!(encoded, Encoded::Row) {
         return encoded;
@@ -193,6 +227,20 @@ where
     fn encode_next(&mut self, layout: &Layout, into: &mut RowsBuilder) -> Option<Encoded> {
         let row = self.0.next()?;
         Some(encode_row::<M, _>(&row, layout, into))
+    }
+
+    fn encode_many(
+        &mut self,
+        layout: &Layout,
+        into: &mut RowsBuilder,
+        limits: Limits,
+    ) -> (usize, Option<Option<Encoded>>) {
+        let is_plain = layout.below.is_empty() && layout.columns == <I::Item as WriteRow<M>>::COLUMNS;
+        if !is_plain {
+            return encode_one_by_one(self, layout, into, limits);
+        }
+        let write = |row: &I::Item, field: usize, out: &mut ColumnWriter<'_>| row.write(layout.columns[field], out);
+        encode_plain(&mut self.0, layout, into, limits, |row, all| row.write_all(all), write)
     }
 
     fn children(&self) -> &'static [Child] {
@@ -342,7 +390,7 @@ where
         let function = Arc::clone(&self.process);
         let count = values.len();
         let job = move |layout: &Layout| {
-            let mut into = RowsBuilder::default();
+            let mut into = layout.builder();
             let each = values.into_iter().map(|value| process::<M, _, _, _>(&*function, value, layout, &mut into));
             let fates = each.collect();
             Piece { rows: into.finish(), fates }
@@ -367,7 +415,20 @@ where
 {
     fn encode_next(&mut self, layout: &Layout, into: &mut RowsBuilder) -> Option<Encoded> {
         let key = self.0.next()?;
-        Some(encode(layout, into, |position, out| key.write_key(position, out)))
+        Some(match into.push_all(&layout.types, |all| key.write_all(all)) {
+            Ok(()) => Encoded::Row,
+            Err((column, fault)) => invalid(layout, column, fault, |part, out| key.write_key(part, out)),
+        })
+    }
+
+    fn encode_many(
+        &mut self,
+        layout: &Layout,
+        into: &mut RowsBuilder,
+        limits: Limits,
+    ) -> (usize, Option<Option<Encoded>>) {
+        let write = |key: &I::Item, part: usize, out: &mut ColumnWriter<'_>| key.write_key(part, out);
+        encode_plain(&mut self.0, layout, into, limits, |key, all| key.write_all(all), write)
     }
 
     fn is_empty(&mut self) -> bool {

@@ -16,10 +16,12 @@ mod graph;
 mod input;
 mod order;
 mod pace;
+mod positions;
 
-pub(crate) use chunks::{Chunk, Chunks, Limits, Style, ranges};
+pub(crate) use chunks::{Chunk, Chunks, Limits, Style};
 pub(crate) use feed::{Encoded, Feed, Layout};
 pub use graph::ChildWriter;
 pub(crate) use graph::{ChildFault, ChildLayout, ChildLayouts, Wiring, is_recursive};
 pub use input::{Keys, Rows};
 pub(crate) use pace::Pace;
+pub(crate) use positions::{Positions, ranges};

@@ -12,7 +12,7 @@ pub(super) fn by_key(rows: &EncodedRows, of: impl Iterator<Item = usize>, fields
     for row in of {
         let start = bytes.len();
         for &field in fields {
-            bytes.extend_from_slice(rows.row(row).nth(field).flatten().unwrap_or_default());
+            bytes.extend_from_slice(rows.field(row, field).unwrap_or_default());
         }
         keys.push((start..bytes.len(), row));
     }

@@ -17,7 +17,7 @@ use crate::observe;
 use crate::report::Outcome;
 use crate::retry::{FirstTry, Policy, Ran, Shared, connect};
 use crate::session::{Broken, Next, Ridden, Uncommitted, Work, begin_chunk};
-use crate::source::{Chunk, Chunks};
+use crate::source::{Chunk, Chunks, Positions};
 use crate::wire::EncodedRows;
 
 /// How many chunks wait for their turn: one is enough to keep the server from waiting.
@@ -32,7 +32,7 @@ pub(super) struct Lane {
 
 impl Lane {
     /// A lane of this runner. Where somebody wants to be told of them, the positions of each chunk that is in are.
-    pub(super) fn new(runner: InPool, written: Option<mpsc::Sender<Vec<usize>>>) -> Self {
+    pub(super) fn new(runner: InPool, written: Option<mpsc::Sender<Positions>>) -> Self {
         let (sender, chunks) = mpsc::channel(WAITING);
         let books = Arc::clone(&runner.books);
         let under_way = books.start_work();
@@ -120,7 +120,7 @@ impl UnderWay {
     /// The chunk, of which it is known what became.
     fn end(mut self) -> Chunk {
         self.booked();
-        let none = Chunk { index: self.chunk.index, rows: EncodedRows::default(), positions: Vec::new() };
+        let none = Chunk { index: self.chunk.index, rows: EncodedRows::default(), positions: Positions::default() };
         std::mem::replace(&mut self.chunk, none)
     }
 }
@@ -163,13 +163,13 @@ struct Track<'p> {
     runner: InPool,
     shared: &'p Shared,
     /// Who is told of the chunks that are in.
-    written: Option<mpsc::Sender<Vec<usize>>>,
+    written: Option<mpsc::Sender<Positions>>,
 }
 
 async fn run(
     runner: InPool,
     mut chunks: mpsc::Receiver<Ready>,
-    written: Option<mpsc::Sender<Vec<usize>>>,
+    written: Option<mpsc::Sender<Positions>>,
 ) -> Result<()> {
     let shared = Arc::clone(&runner.shared);
     let mut track = Track { runner, shared: &shared, written };
@@ -296,7 +296,7 @@ impl<'p> Track<'p> {
     }
 
     /// Tells that a chunk is in.
-    async fn tell(&self, positions: Vec<usize>) {
+    async fn tell(&self, positions: Positions) {
         if let Some(written) = &self.written {
             // Received as long as the call lives.
             let _ = written.send(positions).await;

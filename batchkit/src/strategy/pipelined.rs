@@ -9,14 +9,14 @@ use super::lane::Ready;
 use super::{Lane, Post, Runner};
 use crate::books::Books;
 use crate::error::Result;
-use crate::source::Chunks;
+use crate::source::{Chunks, Positions};
 
 /// How many chunks wait between two stages: one is enough to keep the next stage from waiting.
 const WAITING: usize = 1;
 
 pub(super) async fn run(chunks: &mut Chunks<'_>, runner: &mut Runner<'_>, post: Option<&Arc<Post>>) -> Result<()> {
     let books = Arc::clone(runner.books());
-    let (written, mut to_work_up) = mpsc::channel::<Vec<usize>>(WAITING);
+    let (written, mut to_work_up) = mpsc::channel::<Positions>(WAITING);
     let written = post.map(|_| written);
     let execute = async {
         match runner {
@@ -42,7 +42,7 @@ async fn in_transaction(
     chunks: &mut Chunks<'_>,
     runner: &mut Runner<'_>,
     books: &Arc<Books>,
-    written: Option<mpsc::Sender<Vec<usize>>>,
+    written: Option<mpsc::Sender<Positions>>,
 ) -> Result<()> {
     let (ready, mut to_run) = mpsc::channel::<Ready>(WAITING);
     let prepare = async {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::books::Books;
 use crate::report::PostFailure;
 use crate::session::StoredRow;
+use crate::source::Positions;
 use crate::wire::ColumnType;
 
 /// What the caller's code made of some rows.
@@ -27,11 +28,11 @@ pub(crate) struct Post {
 
 impl Post {
     /// Works up the rows of a chunk that is in, or all of the call's, beside whatever else the runtime does.
-    pub(super) async fn run(self: &Arc<Self>, books: &Arc<Books>, positions: Option<Vec<usize>>) {
+    pub(super) async fn run(self: &Arc<Self>, books: &Arc<Books>, positions: Option<Positions>) {
         let (post, books) = (Arc::clone(self), Arc::clone(books));
         let under_way = books.start_work();
         let done = tokio::task::spawn_blocking(move || {
-            let done = (post.function)(books.stored(positions.as_deref()), &post.types);
+            let done = (post.function)(books.stored(positions.as_ref()), &post.types);
             books.post_processed(done.dropped, done.failures);
             drop(under_way);
         });

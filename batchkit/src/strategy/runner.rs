@@ -16,7 +16,7 @@ use crate::observe::{self, ErrorContext};
 use crate::report::Outcome;
 use crate::retry::{self, Answer, FirstTry, Policy, Ran, Shared, Stage, classify};
 use crate::session::{ChunkAnswer, Mode, Session, Within, Work, run_chunk};
-use crate::source::{Chunk, Limits, Pace};
+use crate::source::{Chunk, Limits, Pace, Positions};
 
 /// Where chunks run.
 pub(crate) enum Runner<'a> {
@@ -102,7 +102,7 @@ async fn in_parts(
     chunk: Chunk,
     mut begun: Option<Begun>,
 ) -> Result<()> {
-    let mut open = Open { parts: vec![chunk], under_way: Vec::new(), books };
+    let mut open = Open { parts: vec![chunk], under_way: Positions::default(), books };
     while let Some(part) = open.parts.pop() {
         open.under_way.clone_from(&part.positions);
         let (span, first_try) = match begun.take() {
@@ -114,7 +114,7 @@ async fn in_parts(
         if ran.result.is_ok() && ran.retries == 0 && is_whole {
             pace.took(part.rows.byte_len(), started.elapsed());
         }
-        open.under_way.clear();
+        open.under_way = Positions::default();
         let smaller = match (&ran.result, fallback) {
             (Err(error), Some(limits)) if chunks_help(error, ran.stage, &part, limits) => part.cut(limits),
             _ if ran.halve => part.halves().into(),
@@ -138,7 +138,7 @@ struct Open<'b> {
     /// Those whose turn has not come, the next one last.
     parts: Vec<Chunk>,
     /// The positions of the one that is being tried.
-    under_way: Vec<usize>,
+    under_way: Positions,
     books: &'b Books,
 }
 

@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use postgres_types::Oid;
 
+use super::form::RowForm;
 use super::rows::EncodedRows;
 
 /// What the binary form of a table's row consists of: all columns that are not dropped, in order.
@@ -16,90 +17,104 @@ pub(crate) struct RowType {
     pub(crate) lock: Option<String>,
 }
 
+impl RowType {
+    /// The form in which rows are elements of its array as they are: where their fields are all of its columns, in
+    /// order.
+    pub(crate) fn form(&self) -> Option<RowForm> {
+        let in_order = self.columns.iter().enumerate().all(|(position, (_, given))| *given == Some(position));
+        in_order.then(|| RowForm::Elements(self.columns.iter().map(|(oid, _)| *oid).collect()))
+    }
+}
+
+/// The binary form of an array of one dimension.
+#[derive(Debug, Clone)]
+pub(crate) struct Array {
+    pub(crate) head: [u8; 20],
+    pub(crate) elements: Bytes,
+}
+
+impl Array {
+    fn new(element: Oid, length: usize, elements: Bytes) -> Self {
+        let length = i32::try_from(length).unwrap_or(i32::MAX).to_be_bytes();
+        let mut head = [0; 20];
+        // One dimension, elements that may be NULL, their type, their number, and the lower bound.
+        for (part, value) in
+            head.chunks_exact_mut(4).zip([[0, 0, 0, 1], [0, 0, 0, 1], element.to_be_bytes(), length, [0, 0, 0, 1]])
+        {
+            part.copy_from_slice(&value);
+        }
+        Array { head, elements }
+    }
+}
+
 /// A field that is NULL.
 const NULL: &[u8] = &(-1_i32).to_be_bytes();
 
 /// One array of the table's row type: the parameter of `unnest($1::the_table[])`.
-pub(crate) fn row_array(rows: &EncodedRows, row_type: &RowType) -> Bytes {
-    let mut out = BytesMut::with_capacity(rows.byte_len() + rows.len() * (8 + 8 * row_type.columns.len()) + 20);
-    array_header(&mut out, row_type.oid, rows.len(), false);
+pub(crate) fn row_array(rows: &EncodedRows, row_type: &RowType) -> Array {
+    let form = row_type.form();
+    if let Some(elements) = form.and_then(|form| rows.bytes_in(&form)) {
+        return Array::new(row_type.oid, rows.len(), elements.clone());
+    }
+    let mut out = BytesMut::with_capacity(rows.byte_len() + rows.len() * (8 + 8 * row_type.columns.len()));
     let count = i32::try_from(row_type.columns.len()).unwrap_or(i32::MAX);
-    // Most often the rows give all columns, and in the table's order.
-    let in_order = row_type.columns.iter().enumerate().all(|(position, (_, given))| *given == Some(position));
     let mut fields = Vec::new();
     for row in 0..rows.len() {
         let start = out.len();
         out.put_i32(0);
         out.put_i32(count);
         let mut given = rows.row(row);
-        if in_order {
-            for (oid, _) in &row_type.columns {
-                out.put_u32(*oid);
-                out.extend_from_slice(given.next_whole().unwrap_or(NULL));
-            }
-        } else {
-            fields.clear();
-            fields.extend(std::iter::from_fn(|| given.next_whole()));
-            for (oid, given) in &row_type.columns {
-                out.put_u32(*oid);
-                out.extend_from_slice(given.and_then(|field| fields.get(field).copied()).unwrap_or(NULL));
-            }
+        fields.clear();
+        fields.extend(std::iter::from_fn(|| given.next_whole()));
+        for (oid, given) in &row_type.columns {
+            out.put_u32(*oid);
+            out.extend_from_slice(given.and_then(|field| fields.get(field).copied()).unwrap_or(NULL));
         }
         let length = i32::try_from(out.len() - start - 4).unwrap_or(i32::MAX);
         out[start..start + 4].copy_from_slice(&length.to_be_bytes());
     }
-    out.freeze()
+    Array::new(row_type.oid, rows.len(), out.freeze())
 }
 
 /// One array for each of the fields named, with the OID of its elements' type: the parameters of
 /// `unnest($1::int8[], $2::text[])`.
-pub(crate) fn column_arrays(rows: &EncodedRows, fields: &[(usize, Oid)]) -> Vec<Bytes> {
-    let mut arrays: Vec<BytesMut> = fields
-        .iter()
-        .map(|(_, oid)| {
-            let mut out = BytesMut::with_capacity(rows.byte_len() / fields.len().max(1) + 20);
-            array_header(&mut out, *oid, rows.len(), true);
-            out
-        })
-        .collect();
-    // Most often these are all fields, in their order.
-    let in_order = fields.iter().enumerate().all(|(position, (field, _))| *field == position);
+pub(crate) fn column_arrays(rows: &EncodedRows, fields: &[(usize, Oid)]) -> Vec<Array> {
+    let in_columns = fields.iter().map(|(field, oid)| {
+        let column = rows.column(*field)?;
+        Some(Array::new(*oid, rows.len(), column.bytes().clone()))
+    });
+    if let Some(arrays) = in_columns.collect() {
+        return arrays;
+    }
+    let capacity = rows.byte_len() / fields.len().max(1);
+    let mut columns: Vec<BytesMut> = fields.iter().map(|_| BytesMut::with_capacity(capacity)).collect();
     let mut all = Vec::new();
     for row in 0..rows.len() {
         let mut given = rows.row(row);
-        if in_order {
-            for array in &mut arrays {
-                array.extend_from_slice(given.next_whole().unwrap_or(NULL));
-            }
-            continue;
-        }
         all.clear();
         all.extend(std::iter::from_fn(|| given.next_whole()));
-        for (array, (field, _)) in arrays.iter_mut().zip(fields) {
-            array.extend_from_slice(all.get(*field).copied().unwrap_or(NULL));
+        for (column, (field, _)) in columns.iter_mut().zip(fields) {
+            column.extend_from_slice(all.get(*field).copied().unwrap_or(NULL));
         }
     }
-    arrays.into_iter().map(BytesMut::freeze).collect()
+    let array = |(column, (_, oid)): (BytesMut, &(usize, Oid))| Array::new(*oid, rows.len(), column.freeze());
+    columns.into_iter().zip(fields).map(array).collect()
 }
 
 /// The same rows with one more field: the row's position in the chunk, from 1, as an int8.
 pub(crate) fn staged_rows(rows: &EncodedRows) -> Bytes {
     let mut out = BytesMut::with_capacity(rows.byte_len() + rows.len() * 12);
     for row in 0..rows.len() {
-        let fields = rows.fields(row);
-        let count = rows.row(row).count() + 1;
-        out.put_i16(i16::try_from(count).unwrap_or(i16::MAX));
-        out.extend_from_slice(fields);
+        let start = out.len();
+        out.put_i16(0);
+        let (mut fields, mut count) = (rows.row(row), 1);
+        while let Some(field) = fields.next_whole() {
+            out.extend_from_slice(field);
+            count += 1;
+        }
+        out[start..start + 2].copy_from_slice(&i16::to_be_bytes(count));
         out.put_i32(8);
         out.put_i64(i64::try_from(row + 1).unwrap_or(i64::MAX));
     }
     out.freeze()
-}
-
-fn array_header(out: &mut BytesMut, element: Oid, length: usize, nulls: bool) {
-    out.put_i32(1);
-    out.put_i32(i32::from(nulls));
-    out.put_u32(element);
-    out.put_i32(i32::try_from(length).unwrap_or(i32::MAX));
-    out.put_i32(1);
 }

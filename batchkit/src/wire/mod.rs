@@ -1,6 +1,6 @@
 //! Rows as bytes: the one encoding that every transport sends and every answer comes back in.
 //!
-//! A chunk is encoded once, into rows of PostgreSQL's binary COPY form; what each transport needs is
+//! A chunk is encoded once, in the form that the transport of most chunks sends as it is; what another one needs is
 //! made from these bytes. Nothing above this floor knows the caller's types again until an answer is
 //! decoded.
 
@@ -8,21 +8,26 @@ mod arrays;
 mod below;
 mod check;
 mod column_type;
+mod columns;
 mod decoded;
 mod fault;
+mod fields;
+mod form;
 mod read;
 mod rows;
 mod write;
 
-pub(crate) use arrays::{RowType, column_arrays, row_array, staged_rows};
+pub(crate) use arrays::{Array, RowType, column_arrays, row_array, staged_rows};
 pub(crate) use below::Below;
 pub use column_type::ColumnType;
 pub(crate) use column_type::base;
 pub(crate) use decoded::{Decoder, Start, decoding};
 pub use fault::{Fault, ReadFault, ReadReason};
+pub(crate) use fields::RawFields;
+pub(crate) use form::RowForm;
 pub(crate) use read::Raw;
 pub use read::RowReader;
-pub(crate) use rows::{EncodedRows, RawFields, RowsBuilder, put_field};
+pub(crate) use rows::{EncodedRows, RowsBuilder, put_field};
 pub use write::{ColumnWriter, RowWriter};
 
 #[cfg(test)]

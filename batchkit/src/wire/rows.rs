@@ -1,4 +1,4 @@
-//! Encoded rows: owned bytes in the form of binary COPY, with the offset of each row.
+//! Encoded rows: owned bytes, in the form that they were encoded in.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,16 +7,24 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::below::{Below, BelowBuilder};
 use super::column_type::ColumnType;
+use super::columns::{Column, ColumnBuilder};
 use super::decoded::Decoded;
 use super::fault::{Fault, ReadFault};
+use super::fields::RawFields;
+use super::form::RowForm;
 use super::write::{ColumnWriter, RowWriter};
 use crate::model::ReadRow;
 
-/// Rows in the form of binary COPY: each a count of fields, then a length and bytes per field.
+/// Rows in one of the forms of [`RowForm`].
 #[derive(Clone, Default)]
 pub(crate) struct EncodedRows {
+    form: RowForm,
+    /// One row behind the other, where that is the form.
     bytes: Bytes,
-    ends: Vec<usize>,
+    ends: Arc<Vec<usize>>,
+    /// One column beside the other, where that is the form.
+    columns: Vec<Column>,
+    len: usize,
     /// The rows below these, by their kind; `None` where there are no kinds.
     below: Option<Arc<[Below]>>,
     /// What an answer's rows were decoded to as they came. Then these have only those of their fields that were asked
@@ -27,16 +35,16 @@ pub(crate) struct EncodedRows {
 impl EncodedRows {
     /// The number of rows.
     pub(crate) fn len(&self) -> usize {
-        self.ends.len()
+        self.len
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.len == 0
     }
 
     /// The number of bytes of all rows, those below them too.
     pub(crate) fn byte_len(&self) -> usize {
-        self.bytes.len() + self.below().iter().map(|below| below.rows.byte_len()).sum::<usize>()
+        self.bytes_of(0..self.len)
     }
 
     /// The rows below these, by their kind.
@@ -69,14 +77,41 @@ impl EncodedRows {
         self.decoded.as_ref().map(|decoded| decoded.take_all()).unwrap_or_default()
     }
 
-    /// All rows, as COPY takes them between its header and its trailer.
+    /// The same rows as COPY takes them; without a copy where they are in that form.
+    pub(crate) fn in_copy_form(&self) -> EncodedRows {
+        if self.form == RowForm::Copy {
+            return self.clone();
+        }
+        let mut builder = RowsBuilder::default();
+        (0..self.len).for_each(|row| builder.push_raw(self.row(row)));
+        builder.finish().with_below(self)
+    }
+
+    /// All rows behind each other, where they are in this form.
+    pub(super) fn bytes_in(&self, form: &RowForm) -> Option<&Bytes> {
+        (self.form == *form).then_some(&self.bytes)
+    }
+
+    /// All fields of a column behind each other, where the rows are in columns.
+    pub(super) fn column(&self, field: usize) -> Option<&Column> {
+        self.columns.get(field)
+    }
+
+    /// All rows, as COPY takes them between its header and its trailer. (For rows that are in no other form: see
+    /// [`in_copy_form`](Self::in_copy_form).)
     pub(crate) fn bytes(&self) -> &Bytes {
+        debug_assert_eq!(self.form, RowForm::Copy);
         &self.bytes
     }
 
-    /// The row number `row`, the count of fields left out.
+    /// The fields of row number `row` behind each other. (For rows in the form of COPY.)
     pub(crate) fn fields(&self, row: usize) -> &[u8] {
-        &self.bytes[self.start(row) + 2..self.ends[row]]
+        debug_assert_eq!(self.form, RowForm::Copy);
+        self.line(row)
+    }
+
+    fn line(&self, row: usize) -> &[u8] {
+        &self.bytes[self.start(row) + self.form.head()..self.ends[row]]
     }
 
     fn start(&self, row: usize) -> usize {
@@ -84,16 +119,58 @@ impl EncodedRows {
     }
 
     /// The raw fields of a row; `None` is NULL.
+    #[inline]
     pub(crate) fn row(&self, row: usize) -> RawFields<'_> {
-        RawFields { rest: self.fields(row) }
+        match self.form {
+            RowForm::Columns => RawFields::across(&self.columns, row),
+            _ => RawFields::behind(self.line(row), self.form.gap()),
+        }
+    }
+
+    /// A raw field of a row; `None` is NULL.
+    #[inline]
+    pub(crate) fn field(&self, row: usize, field: usize) -> Option<&[u8]> {
+        match self.columns.get(field) {
+            Some(column) => RawFields::new(column.whole(row)).next().flatten(),
+            None => self.row(row).nth(field).flatten(),
+        }
+    }
+
+    /// A raw field of each row; `None` is NULL.
+    pub(crate) fn fields_at(&self, field: usize) -> impl Iterator<Item = Option<&[u8]>> {
+        let (head, gap) = (self.form.head(), self.form.gap());
+        let mut start = 0;
+        let in_rows = self.ends.iter().map(move |&end| {
+            let row = &self.bytes[std::mem::replace(&mut start, end) + head..end];
+            RawFields::behind(row, gap).nth(field).flatten()
+        });
+        let column = self.columns.get(field);
+        let in_column =
+            column.map(|column| (0..self.len).map(|row| RawFields::new(column.whole(row)).next().flatten()));
+        in_rows.chain(in_column.into_iter().flatten())
+    }
+
+    /// A column's fields behind each other, and the number of bytes of each, where the rows are in columns and all of
+    /// these have the same length and none is NULL. The last bytes of each are the value.
+    pub(crate) fn values(&self, field: usize) -> Option<(&[u8], usize)> {
+        let column = self.columns.get(field)?;
+        Some((column.bytes(), column.width()?))
     }
 
     /// These rows alone, sharing the bytes.
     pub(crate) fn slice(&self, rows: Range<usize>) -> EncodedRows {
-        let (start, end) = (self.start(rows.start), self.start(rows.end));
-        let ends = self.ends[rows.clone()].iter().map(|at| at - start).collect();
+        if rows == (0..self.len) {
+            return EncodedRows { decoded: None, ..self.clone() };
+        }
         let below = self.below.as_ref().map(|kinds| kinds.iter().map(|below| below.slice(rows.clone())).collect());
-        EncodedRows { bytes: self.bytes.slice(start..end), ends, below, decoded: None }
+        let (form, len) = (self.form.clone(), rows.len());
+        if form == RowForm::Columns {
+            let columns = self.columns.iter().map(|column| column.slice(rows.clone())).collect();
+            return EncodedRows { form, columns, len, below, ..EncodedRows::default() };
+        }
+        let (start, end) = (self.start(rows.start), self.start(rows.end));
+        let ends = Arc::new(self.ends[rows].iter().map(|at| at - start).collect());
+        EncodedRows { form, bytes: self.bytes.slice(start..end), ends, len, below, ..EncodedRows::default() }
     }
 
     /// Cuts the rows into ranges of at most so many rows and bytes, at least one row each.
@@ -128,64 +205,35 @@ impl EncodedRows {
     /// The number of bytes of these rows, those below them too.
     pub(crate) fn bytes_of(&self, rows: Range<usize>) -> usize {
         let below = self.below().iter().map(|below| below.rows.bytes_of(below.of(rows.clone()))).sum::<usize>();
-        self.start(rows.end) - self.start(rows.start) + below
+        let own = match self.form {
+            RowForm::Columns => self.columns.iter().map(|column| column.bytes_of(rows.clone())).sum(),
+            _ => self.start(rows.end) - self.start(rows.start),
+        };
+        own + below
     }
 
     /// A copy of these rows, in this order.
     pub(crate) fn subset(&self, rows: &[usize]) -> EncodedRows {
+        let below = self.below.as_ref().map(|kinds| kinds.iter().map(|below| below.subset(rows)).collect());
+        let (form, len) = (self.form.clone(), rows.len());
+        if form == RowForm::Columns {
+            let columns = self.columns.iter().map(|column| column.subset(rows)).collect();
+            return EncodedRows { form, columns, len, below, ..EncodedRows::default() };
+        }
         let mut bytes = BytesMut::with_capacity(rows.iter().map(|&row| self.ends[row] - self.start(row)).sum());
         let mut ends = Vec::with_capacity(rows.len());
         for &row in rows {
             bytes.extend_from_slice(&self.bytes[self.start(row)..self.ends[row]]);
             ends.push(bytes.len());
         }
-        let below = self.below.as_ref().map(|kinds| kinds.iter().map(|below| below.subset(rows)).collect());
-        EncodedRows { bytes: bytes.freeze(), ends, below, decoded: None }
+        EncodedRows { form, bytes: bytes.freeze(), ends: Arc::new(ends), len, below, ..EncodedRows::default() }
     }
 }
 
 // Never prints a row's bytes.
 impl std::fmt::Debug for EncodedRows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EncodedRows").field("rows", &self.len()).field("bytes", &self.bytes.len()).finish()
-    }
-}
-
-/// The raw fields of one row, in order.
-#[derive(Clone)]
-pub(crate) struct RawFields<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> RawFields<'a> {
-    /// Fields that lie one after the other.
-    pub(crate) fn new(fields: &'a [u8]) -> Self {
-        RawFields { rest: fields }
-    }
-
-    /// The next field with its length in front; `None` at the end.
-    #[inline]
-    pub(crate) fn next_whole(&mut self) -> Option<&'a [u8]> {
-        let length = i32::from_be_bytes(*self.rest.first_chunk::<4>()?);
-        let (field, rest) = self.rest.split_at_checked(4 + usize::try_from(length).unwrap_or(0))?;
-        self.rest = rest;
-        Some(field)
-    }
-}
-
-impl<'a> Iterator for RawFields<'a> {
-    type Item = Option<&'a [u8]>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        let (length, rest) = self.rest.split_first_chunk::<4>()?;
-        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
-            self.rest = rest;
-            return Some(None);
-        };
-        let (value, rest) = rest.split_at_checked(length)?;
-        self.rest = rest;
-        Some(Some(value))
+        f.debug_struct("EncodedRows").field("rows", &self.len).field("bytes", &self.byte_len()).finish()
     }
 }
 
@@ -196,19 +244,38 @@ const MAX_ROW_BYTES: usize = (1 << 30) - (1 << 16);
 /// Encodes rows one after the other; a row is in wholly or not at all.
 #[derive(Default)]
 pub(crate) struct RowsBuilder {
+    form: RowForm,
+    /// One row behind the other, where that is the form.
     bytes: BytesMut,
     ends: Vec<usize>,
+    /// One column beside the other, where that is the form.
+    columns: Vec<ColumnBuilder>,
+    /// The number of bytes of all rows.
+    own_bytes: usize,
+    len: usize,
     /// The rows below these, by their kind.
     below: Vec<BelowBuilder>,
 }
 
 impl RowsBuilder {
-    /// The number of bytes so far, those of the rows below too.
-    pub(crate) fn byte_len(&self) -> usize {
-        if self.below.is_empty() {
-            return self.bytes.len();
+    /// A builder of rows of so many fields, in this form.
+    pub(crate) fn of(form: RowForm, fields: usize) -> Self {
+        let mut columns = Vec::new();
+        if form == RowForm::Columns {
+            columns.resize_with(fields, ColumnBuilder::default);
         }
-        self.bytes.len() + self.below.iter().map(|below| below.rows.byte_len()).sum::<usize>()
+        RowsBuilder { form, columns, ..RowsBuilder::default() }
+    }
+
+    /// The number of bytes so far, those of the rows below too.
+    #[inline]
+    pub(crate) fn byte_len(&self) -> usize {
+        if self.below.is_empty() { self.own_bytes } else { self.all_bytes() }
+    }
+
+    #[cold]
+    fn all_bytes(&self) -> usize {
+        self.own_bytes + self.below.iter().map(|below| below.rows.byte_len()).sum::<usize>()
     }
 
     /// The rows of this kind below these.
@@ -221,14 +288,18 @@ impl RowsBuilder {
 
     /// Takes back all rows but the first so many, and what is below them.
     pub(crate) fn truncate(&mut self, rows: usize) {
+        self.len = rows;
         self.ends.truncate(rows);
         self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+        self.columns.iter_mut().for_each(|column| column.truncate(rows));
+        self.own_bytes = self.bytes.len() + self.columns.iter().map(|column| column.bytes.len()).sum::<usize>();
         self.below.iter_mut().for_each(|below| below.truncate(rows));
     }
 
     /// The number of rows so far.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.ends.len()
+        self.len
     }
 
     /// Appends one row of the given columns; `write` is called once for each, with its position in `columns`.
@@ -238,21 +309,7 @@ impl RowsBuilder {
         columns: &[ColumnType],
         mut write: impl FnMut(usize, &mut ColumnWriter<'_>) -> Result<(), Fault>,
     ) -> Result<(), (usize, Fault)> {
-        let start = self.bytes.len();
-        // A table has at most 1,600 columns.
-        self.bytes.put_i16(i16::try_from(columns.len()).unwrap_or(i16::MAX));
-        for (position, column) in columns.iter().enumerate() {
-            if let Err(fault) = write(position, &mut ColumnWriter::new(&mut self.bytes, column)) {
-                self.bytes.truncate(start);
-                return Err((position, fault));
-            }
-            if self.bytes.len() - start > MAX_ROW_BYTES {
-                self.bytes.truncate(start);
-                return Err((position, Fault::TooLarge));
-            }
-        }
-        self.ends.push(self.bytes.len());
-        Ok(())
+        self.push_all(columns, |row| (0..columns.len()).try_for_each(|column| write(column, &mut row.field())))
     }
 
     /// The same; `write` is called once, and appends all fields.
@@ -262,50 +319,138 @@ impl RowsBuilder {
         columns: &[ColumnType],
         write: impl FnOnce(&mut RowWriter<'_>) -> Result<(), Fault>,
     ) -> Result<(), (usize, Fault)> {
-        let start = self.bytes.len();
-        self.bytes.put_i16(i16::try_from(columns.len()).unwrap_or(i16::MAX));
-        let mut row = RowWriter::new(&mut self.bytes, columns);
-        let written = write(&mut row).map_err(|fault| (row.last(), fault));
-        let is_giant = self.bytes.len() - start > MAX_ROW_BYTES;
+        let start = self.begin_row(columns.len());
+        let mut row = RowWriter::new(&self.form, &mut self.bytes, &mut self.columns, columns);
+        let written = write(&mut row).map_err(|fault| (columns.len().saturating_sub(row.rest() + 1), fault));
         match written {
-            Ok(()) if !is_giant => {
-                self.ends.push(self.bytes.len());
+            Ok(()) if self.columns.is_empty() => self.end_line(start, columns.len()),
+            Ok(()) => {
+                self.end_columns();
                 Ok(())
             }
-            written => {
-                self.bytes.truncate(start);
-                written.and(Err((columns.len().saturating_sub(1), Fault::TooLarge)))
+            Err(bad) => {
+                self.take_back();
+                Err(bad)
             }
         }
     }
 
+    /// Begins a row; the number of bytes before it.
+    #[inline]
+    fn begin_row(&mut self, fields: usize) -> usize {
+        let start = self.bytes.len();
+        match self.form {
+            // A table has at most 1,600 columns.
+            RowForm::Copy => self.bytes.put_i16(i16::try_from(fields).unwrap_or(i16::MAX)),
+            RowForm::Elements(_) => self.bytes.put_u64(u64::try_from(fields).unwrap_or(u64::MAX)),
+            RowForm::Columns => {}
+        }
+        start
+    }
+
+    /// Ends a row in columns. The parameters that these become have a limit of their own.
+    #[inline]
+    fn end_columns(&mut self) {
+        let len = self.len;
+        self.own_bytes = self.columns.iter_mut().fold(0, |bytes, column| bytes + column.end_row(len));
+        self.len = len + 1;
+    }
+
+    /// Ends the row that began there, behind those before it.
+    #[inline]
+    fn end_line(&mut self, start: usize, fields: usize) -> Result<(), (usize, Fault)> {
+        let end = self.bytes.len();
+        if end - start > MAX_ROW_BYTES {
+            self.take_back();
+            return Err((fields.saturating_sub(1), Fault::TooLarge));
+        }
+        if let RowForm::Elements(_) = self.form {
+            let length = i32::try_from(end - start - 4).unwrap_or(i32::MAX);
+            self.bytes[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        }
+        self.ends.push(end);
+        self.own_bytes = end;
+        self.len += 1;
+        Ok(())
+    }
+
+    /// Makes room for as many rows more, if they are like those that there are.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        /// More is taken as it is needed.
+        const MOST_BYTES: usize = 16 << 20;
+        // Numbers in texts become longer.
+        let bytes_of = |bytes: usize| (bytes / self.len.max(1) * 9 / 8).saturating_mul(rows).min(MOST_BYTES);
+        self.bytes.reserve(bytes_of(self.bytes.len()));
+        self.columns.iter_mut().for_each(|column| column.bytes.reserve(bytes_of(column.bytes.len())));
+        if self.columns.is_empty() {
+            self.ends.reserve(rows.min(MOST_BYTES / size_of::<usize>()));
+        }
+    }
+
+    /// Takes back what was written of a row that has no form.
+    #[cold]
+    fn take_back(&mut self) {
+        self.truncate(self.len);
+    }
+
     /// Appends rows that were encoded elsewhere.
     pub(crate) fn append(&mut self, rows: &EncodedRows) {
-        let (start, before) = (self.bytes.len(), self.ends.len());
-        self.bytes.extend_from_slice(&rows.bytes);
-        self.ends.extend(rows.ends.iter().map(|end| start + end));
+        let before = self.len;
+        if self.form == rows.form && self.form != RowForm::Columns {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(&rows.bytes);
+            self.ends.extend(rows.ends.iter().map(|end| start + end));
+            self.own_bytes = self.bytes.len();
+            self.len += rows.len;
+        } else {
+            (0..rows.len).for_each(|row| self.push_raw(rows.row(row)));
+        }
         for (kind, below) in rows.below().iter().enumerate() {
             self.below(kind).append(below, before);
         }
     }
 
-    /// Appends one row that the server sent.
-    pub(crate) fn push_raw<'a>(&mut self, fields: impl ExactSizeIterator<Item = Option<&'a [u8]>>) {
-        self.bytes.put_i16(i16::try_from(fields.len()).unwrap_or(i16::MAX));
+    /// Appends one row of raw fields; the rows are in the form of COPY, or in columns of which it has as many.
+    pub(crate) fn push_raw<'a>(&mut self, fields: impl Iterator<Item = Option<&'a [u8]>>) {
+        debug_assert!(matches!(self.form, RowForm::Copy | RowForm::Columns));
+        if self.form == RowForm::Columns {
+            for (column, field) in self.columns.iter_mut().zip(fields) {
+                put_field(&mut column.bytes, field);
+            }
+            self.end_columns();
+            return;
+        }
+        let start = self.bytes.len();
+        self.bytes.put_i16(0);
+        let mut count = 0;
         for field in fields {
             put_field(&mut self.bytes, field);
+            count += 1;
         }
-        self.ends.push(self.bytes.len());
+        self.bytes[start..start + 2].copy_from_slice(&i16::to_be_bytes(count));
+        self.own_bytes = self.bytes.len();
+        self.ends.push(self.own_bytes);
+        self.len += 1;
     }
 
     /// The rows so far; the builder is empty again.
     pub(crate) fn finish(&mut self) -> EncodedRows {
         let below = (!self.below.is_empty()).then(|| self.below.iter_mut().map(BelowBuilder::finish).collect());
-        EncodedRows { bytes: self.bytes.split().freeze(), ends: std::mem::take(&mut self.ends), below, decoded: None }
+        self.own_bytes = 0;
+        EncodedRows {
+            form: self.form.clone(),
+            bytes: self.bytes.split().freeze(),
+            ends: Arc::new(std::mem::take(&mut self.ends)),
+            columns: self.columns.iter_mut().map(ColumnBuilder::finish).collect(),
+            len: std::mem::take(&mut self.len),
+            below,
+            decoded: None,
+        }
     }
 }
 
 /// Appends a field: its length (-1 for NULL) and its bytes. A field of over 2 GB was refused when it was written.
+#[inline]
 pub(crate) fn put_field(out: &mut BytesMut, field: Option<&[u8]>) {
     match field {
         None => out.put_i32(-1),

@@ -1,41 +1,78 @@
 //! Writing fields: length, bytes, and the checks that spare a round trip.
 
+use std::slice;
+
 use bytes::{BufMut, BytesMut};
+#[cfg(feature = "chrono")]
+use castaway::cast;
 use castaway::match_type;
-use postgres_types::{IsNull, Type};
+use postgres_types::{IsNull, Oid, Type};
 use serde::Serialize;
 
 use super::check::check;
 use super::column_type::{Check, ColumnType};
+use super::columns::ColumnBuilder;
 use super::fault::Fault;
+use super::form::RowForm;
 use crate::model::{Convert, ToColumn};
 
 /// Takes the fields of one row, one after the other. Used by generated code.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct RowWriter<'a> {
-    out: &'a mut BytesMut,
-    columns: &'a [ColumnType],
-    next: usize,
+    row: &'a mut BytesMut,
+    /// Of each field that is written into the row: the type in front of it, if that is the form.
+    types: slice::Iter<'a, Oid>,
+    /// Of each field that is written beside those before it: where.
+    beside: slice::IterMut<'a, ColumnBuilder>,
+    columns: slice::Iter<'a, ColumnType>,
 }
 
 impl<'a> RowWriter<'a> {
-    pub(crate) fn new(out: &'a mut BytesMut, columns: &'a [ColumnType]) -> Self {
-        RowWriter { out, columns, next: 0 }
+    /// Writes into `row`, or if that is the form, beside the rows before it.
+    #[inline]
+    pub(super) fn new(
+        form: &'a RowForm,
+        row: &'a mut BytesMut,
+        beside: &'a mut [ColumnBuilder],
+        columns: &'a [ColumnType],
+    ) -> Self {
+        let types = if let RowForm::Elements(types) = form { &types[..] } else { &[] };
+        RowWriter { row, types: types.iter(), beside: beside.iter_mut(), columns: columns.iter() }
     }
 
-    /// The next field. There are as many as the row has columns.
+    /// The next field.
+    ///
+    /// # Panics
+    /// Behind the last one: a row has as many as it says.
     #[inline]
     pub fn field(&mut self) -> ColumnWriter<'_> {
-        let column = &self.columns[self.next];
-        self.next += 1;
-        ColumnWriter { out: self.out, column }
+        let column = self.columns.next().expect("a row has as many fields as columns");
+        let out = match self.beside.next() {
+            Some(beside) => &mut beside.bytes,
+            None => {
+                if let Some(ty) = self.types.next() {
+                    self.row.put_u32(*ty);
+                }
+                &mut *self.row
+            }
+        };
+        ColumnWriter { out, column }
     }
 
-    /// The position of the field that was asked for last.
-    pub(crate) fn last(&self) -> usize {
-        self.next.saturating_sub(1)
+    /// How many fields were not asked for yet.
+    pub(super) fn rest(&self) -> usize {
+        self.columns.len()
     }
+}
+
+/// The most bytes of one field: the server takes no message of 1 GB (its `MaxAllocSize`).
+const MAX_FIELD_BYTES: usize = (1 << 30) - (1 << 16);
+
+/// The length of a field, as it is written in front of it.
+#[inline]
+fn length(bytes: usize) -> Result<i32, Fault> {
+    i32::try_from(bytes).ok().filter(|_| bytes <= MAX_FIELD_BYTES).ok_or(Fault::TooLarge)
 }
 
 /// Takes the value of one field. Generated code calls exactly one of the `put` methods per field.
@@ -46,6 +83,7 @@ pub struct ColumnWriter<'a> {
 }
 
 impl<'a> ColumnWriter<'a> {
+    /// Writes one field by itself.
     #[inline]
     pub(crate) fn new(out: &'a mut BytesMut, column: &'a ColumnType) -> Self {
         ColumnWriter { out, column }
@@ -80,6 +118,19 @@ impl<'a> ColumnWriter<'a> {
         })
     }
 
+    /// The same of a value that borrows nothing: more types are known by it.
+    ///
+    /// # Errors
+    /// When the value has no form in the column's type.
+    #[inline]
+    pub fn put_owned<T: ToColumn + 'static>(&mut self, value: &T) -> Result<(), Fault> {
+        #[cfg(feature = "chrono")]
+        if let Some(micros) = cast!(value, &chrono::DateTime<chrono::Utc>).ok().and_then(instant) {
+            return self.put_fixed(micros.to_be_bytes());
+        }
+        self.put(value)
+    }
+
     /// The way of every type.
     fn put_any<T: ToColumn>(&mut self, value: &T) -> Result<(), Fault> {
         self.field(|ty, out| value.write(ty, out).map_err(|_| Fault::Refused))
@@ -88,8 +139,7 @@ impl<'a> ColumnWriter<'a> {
     #[inline]
     fn put_fixed<const N: usize>(&mut self, bytes: [u8; N]) -> Result<(), Fault> {
         let mut field = [0; 4 + 8];
-        let length = i32::try_from(N).map_err(|_| Fault::TooLarge)?;
-        field[..4].copy_from_slice(&length.to_be_bytes());
+        field[..4].copy_from_slice(&length(N)?.to_be_bytes());
         field[4..4 + N].copy_from_slice(&bytes);
         self.out.extend_from_slice(&field[..4 + N]);
         Ok(())
@@ -102,7 +152,7 @@ impl<'a> ColumnWriter<'a> {
             return self.put_any(value);
         }
         check(Check::Text, value.as_bytes())?;
-        self.out.put_i32(i32::try_from(value.len()).map_err(|_| Fault::TooLarge)?);
+        self.out.put_i32(length(value.len())?);
         self.out.extend_from_slice(value.as_bytes());
         Ok(())
     }
@@ -156,11 +206,20 @@ impl<'a> ColumnWriter<'a> {
             IsNull::Yes => self.out.truncate(start + 4),
             IsNull::No => {
                 let value = &self.out[start + 4..];
-                let length = i32::try_from(value.len()).map_err(|_| Fault::TooLarge)?;
+                let length = length(value.len())?;
                 check(self.column.check(), value)?;
                 self.out[start..start + 4].copy_from_slice(&length.to_be_bytes());
             }
         }
         Ok(())
     }
+}
+
+/// Microseconds since the year 2000; `None` leaves instants before it, whose parts of a microsecond chrono rounds to it,
+/// to the type's own code.
+#[cfg(feature = "chrono")]
+#[inline]
+fn instant(value: &chrono::DateTime<chrono::Utc>) -> Option<i64> {
+    const YEAR_2000: i64 = 946_684_800_000_000;
+    value.timestamp_micros().checked_sub(YEAR_2000).filter(|micros| *micros >= 0)
 }
