@@ -14,6 +14,7 @@ use crate::report::{Outcome, PostFailure, Report};
 use crate::retry::Ran;
 use crate::session::{Graph, StoredRow};
 use crate::source::{Chunk, Positions};
+use crate::stored::StoredRows;
 
 /// The shared books.
 #[derive(Debug)]
@@ -158,7 +159,7 @@ impl Books {
     }
 
     /// Closes the books of a call that ends so: the report, and the stored rows in input order.
-    pub(crate) fn close(&self, ending: Ending) -> (Report, Vec<Option<StoredRow>>) {
+    pub(crate) fn close(&self, ending: Ending) -> (Report, StoredRows) {
         let mut closed = lock(&self.closed);
         let (report, rows) = lock(&self.ledger).take().map(Ledger::close).unwrap_or_default();
         if self.tracked {

@@ -1,5 +1,6 @@
 //! The books of one call: what became of each row, as the chunks' answers come in.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,9 +10,10 @@ use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::{KeyShape, Reject};
 use crate::report::{Counts, Outcome, PostFailure, Report};
-use crate::session::{ChunkAnswer, Graph, Kind, StoredRow, Total};
+use crate::session::{ChunkAnswer, Graph, Kind, RowAnswers, StoredRow, Total};
 use crate::source::{Chunk, Positions};
 use crate::sql::Form;
+use crate::stored::StoredRows;
 
 /// What became of each row so far.
 #[derive(Debug, Clone)]
@@ -20,8 +22,8 @@ pub(crate) struct Ledger {
     started: Instant,
     counts: Counts,
     outcomes: Vec<Outcome>,
-    stored: Vec<Option<StoredRow>>,
-    committed: Vec<std::ops::Range<usize>>,
+    stored: StoredRows,
+    committed: Vec<Range<usize>>,
     chunks: usize,
     retries: u64,
     rejects: Vec<Reject>,
@@ -42,7 +44,7 @@ impl Ledger {
             started,
             counts: Counts::default(),
             outcomes: Vec::new(),
-            stored: Vec::new(),
+            stored: StoredRows::default(),
             committed: Vec::new(),
             chunks: 0,
             retries: 0,
@@ -66,7 +68,7 @@ impl Ledger {
     pub(crate) fn book(&mut self, positions: &Positions, outcome: Outcome) {
         for range in positions.ranges() {
             self.counts.add(outcome, u64::try_from(range.len()).unwrap_or(u64::MAX));
-            range.for_each(|position| self.set(position, outcome));
+            self.set_all(range, outcome);
         }
     }
 
@@ -89,15 +91,16 @@ impl Ledger {
         self.committed.extend(chunk.ranges());
         self.counts.merge(&answer.counts);
         self.graph.merge(answer.graph);
-        let end = chunk.positions.end();
-        let has_stored = answer.rows.iter().any(|(_, stored)| stored.is_some());
-        if has_stored && self.stored.len() < end {
-            self.stored.resize(end, None);
-        }
-        for (position, (outcome, stored)) in chunk.positions.iter().zip(answer.rows) {
-            self.set(position, outcome);
-            if stored.is_some() {
-                self.stored[position] = stored;
+        match answer.rows {
+            RowAnswers::Each(rows) => {
+                for (position, row) in chunk.positions.iter().zip(rows) {
+                    self.set(position, row.0);
+                    self.stored.put(position, row);
+                }
+            }
+            RowAnswers::InStep(outcome, rows) => {
+                chunk.positions.ranges().into_iter().for_each(|range| self.set_all(range, outcome));
+                self.stored.put_all(&chunk.positions, &rows);
             }
         }
         let placed = |reject: Reject| {
@@ -126,10 +129,10 @@ impl Ledger {
 
     /// The stored rows of a chunk, or of all, with their input positions.
     pub(crate) fn stored(&self, positions: Option<&Positions>) -> Vec<(usize, StoredRow)> {
-        let stored = |position: usize| Some((position, self.stored.get(position)?.clone()?));
+        let stored = |position: usize| Some((position, self.stored.get(position)?));
         match positions {
             Some(positions) => positions.iter().filter_map(stored).collect(),
-            None => (0..self.stored.len()).filter_map(stored).collect(),
+            None => (0..self.stored.end()).filter_map(stored).collect(),
         }
     }
 
@@ -157,7 +160,7 @@ impl Ledger {
     }
 
     /// Closes the books: the report, and the stored rows in input order.
-    pub(crate) fn close(mut self) -> (Report, Vec<Option<StoredRow>>) {
+    pub(crate) fn close(mut self) -> (Report, StoredRows) {
         self.rejects.sort_unstable_by_key(|reject| reject.position);
         self.post_failures.sort_unstable_by_key(|failure| failure.position);
         self.committed.sort_unstable_by_key(|range| range.start);
@@ -169,10 +172,6 @@ impl Ledger {
             joined
         });
         let total = usize::try_from(self.counts.total()).unwrap_or(usize::MAX);
-        if self.form == Form::Rows {
-            // Chunks may have been booked before those in front of them.
-            self.stored.resize(total.max(self.stored.len()), None);
-        }
         let outcomes = (self.form != Form::Count).then(|| {
             self.outcomes.resize(total.max(self.outcomes.len()), Outcome::NotAttempted);
             self.outcomes
@@ -194,12 +193,17 @@ impl Ledger {
     }
 
     fn set(&mut self, position: usize, outcome: Outcome) {
-        if self.form == Form::Count {
+        self.set_all(position..position + 1, outcome);
+    }
+
+    fn set_all(&mut self, positions: Range<usize>, outcome: Outcome) {
+        if self.form == Form::Count || positions.is_empty() {
             return;
         }
-        if self.outcomes.len() <= position {
-            self.outcomes.resize(position + 1, Outcome::NotAttempted);
+        // Chunks may be booked before those in front of them.
+        if self.outcomes.len() < positions.end {
+            self.outcomes.resize(positions.end, Outcome::NotAttempted);
         }
-        self.outcomes[position] = outcome;
+        self.outcomes[positions].fill(outcome);
     }
 }

@@ -167,6 +167,7 @@ mod session;
 mod settings;
 mod source;
 mod sql;
+mod stored;
 mod strategy;
 pub mod wire;
 

@@ -16,7 +16,7 @@ use crate::model::{Association, BatchModel, GraphRows, Model};
 use crate::operation::without_rejects;
 use crate::plan;
 use crate::reject::Reject;
-use crate::report::{Counts, Outcome, Report};
+use crate::report::{Outcome, Report};
 use crate::retry::Stage;
 use crate::session::{ChunkAnswer, Graph, Kind};
 use crate::source::{ChildLayout, Chunk, Chunks, Feed, Keys, Layout, Limits, Rows, Style};
@@ -267,14 +267,14 @@ impl<'a> Batch<'a> {
         outcomes: impl IntoIterator<Item = Result<Outcome, Error>>,
     ) -> Result<()> {
         let graph = std::mem::take(&mut self.below);
-        let mut answer = ChunkAnswer { counts: Counts::default(), rows: Vec::new(), rejects: Vec::new(), graph };
+        let mut answer = ChunkAnswer { graph, ..ChunkAnswer::default() };
         for (row, outcome) in outcomes.into_iter().enumerate() {
             let outcome = outcome.unwrap_or_else(|error| {
                 answer.rejects.push(Reject::new(row, &error));
                 Outcome::Rejected
             });
             answer.counts.add(outcome, 1);
-            answer.rows.push((outcome, None));
+            answer.rows.each().push((outcome, None));
         }
         if answer.rows.len() != chunk.chunk.positions.len() {
             return Err(Error::new(ErrorKind::Accounting, "the store did not account for every row"));

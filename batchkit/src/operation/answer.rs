@@ -13,6 +13,7 @@ use crate::relation::Stored;
 use crate::report::Report;
 use crate::session::{self, StoredRow};
 use crate::source::ranges;
+use crate::stored::StoredRows;
 use crate::wire::{ColumnType, EncodedRows, ReadFault, RowReader};
 
 /// The report of a call and its stored rows, still encoded.
@@ -20,7 +21,7 @@ use crate::wire::{ColumnType, EncodedRows, ReadFault, RowReader};
 #[derive(Debug)]
 pub struct Answered {
     pub(super) report: Report,
-    pub(super) rows: Vec<Option<StoredRow>>,
+    pub(super) rows: StoredRows,
     pub(super) types: Arc<[ColumnType]>,
     /// What was inserted below the rows.
     pub(super) graph: Option<(Graph, session::Graph)>,
@@ -38,7 +39,15 @@ impl Answered {
         if self.graph.is_some() {
             return Ok(self.rows()?.into_iter().flatten().collect());
         }
-        let Answered { rows, types, report, .. } = self;
+        let Answered { mut rows, types, report, .. } = self;
+        if let Some(runs) = rows.take_runs() {
+            let mut found = Vec::new();
+            for (run, block) in runs {
+                decode_all(&block, &types, &mut found).map_err(|(row, error)| told(error, run.start + row, &report))?;
+            }
+            return Ok(found);
+        }
+        let rows = rows.into_slots(0);
         let mut found = Vec::with_capacity(rows.len());
         for (position, row) in rows.into_iter().enumerate() {
             if let Some(row) = row {
@@ -55,7 +64,8 @@ impl Answered {
             let decoded = row.map(|row| decode_stored(&row, &types)).transpose();
             decoded.map_err(|error| told(error, position, &report))
         };
-        let rows = rows.into_iter().enumerate().map(decode).collect::<Result<Vec<_>>>()?;
+        let slots = rows.into_slots(usize::try_from(report.total()).unwrap_or(usize::MAX));
+        let rows = slots.into_iter().enumerate().map(decode).collect::<Result<Vec<_>>>()?;
         match graph {
             None => Ok(rows),
             Some((graph, below)) => with_below(rows, types, &graph, below),
@@ -120,12 +130,23 @@ pub(crate) fn decode<M: ReadRow>(fields: &[u8], types: &[ColumnType]) -> Result<
 
 /// The rows of an answer that were decoded as they came, in these types where they were not.
 pub(crate) fn decode_answered<M: ReadRow>(rows: &EncodedRows, types: &[ColumnType]) -> Result<Vec<M>> {
+    let mut decoded = Vec::new();
+    decode_all(rows, types, &mut decoded).map_err(|(_, error)| error)?;
+    Ok(decoded)
+}
+
+/// The same, behind others. The first row that cannot be read, with its error.
+fn decode_all<M: ReadRow>(rows: &EncodedRows, types: &[ColumnType], into: &mut Vec<M>) -> Result<(), (usize, Error)> {
+    into.reserve_exact(rows.len());
     let mut decoded = rows.take_all_decoded().into_iter();
-    let row = |row| match decoded.next().flatten() {
-        Some(decoded) => decoded.map_err(unreadable::<M>),
-        None => decode(rows.fields(row), types),
-    };
-    (0..rows.len()).map(row).collect()
+    for row in 0..rows.len() {
+        let one = match decoded.next().flatten() {
+            Some(decoded) => decoded.map_err(unreadable::<M>),
+            None => decode(rows.fields(row), types),
+        };
+        into.push(one.map_err(|error| (row, error))?);
+    }
+    Ok(())
 }
 
 /// A stored value that has no place in the struct.

@@ -51,7 +51,9 @@ pub(crate) type KeyNumbers<'k> = HashMap<&'k [u8], usize, RandomState>;
 
 /// The positions of these keys.
 pub(crate) fn key_numbers(keys: &EncodedRows) -> KeyNumbers<'_> {
-    (0..keys.len()).filter_map(|key| Some((keys.row(key).next()??, key))).collect()
+    let mut numbers = KeyNumbers::with_capacity_and_hasher(keys.len(), RandomState::default());
+    numbers.extend(keys.fields_at(0).enumerate().filter_map(|(number, key)| Some((key?, number))));
+    numbers
 }
 
 impl Block {
@@ -62,15 +64,22 @@ impl Block {
 
     /// Rows that a server has answered, decoded as [`Owner::decoder`] says, to be ordered by so many of the kept fields.
     pub(crate) fn answered(rows: EncodedRows, owner: Owner, positions: &KeyNumbers<'_>, order: usize) -> Result<Self> {
-        let owned = |row: usize| {
-            let field = rows.row(row).next().flatten()?;
-            match owner {
-                Owner::Position => usize::try_from(i64::from_be_bytes(field.try_into().ok()?)).ok(),
-                Owner::Key(_) => positions.get(field).copied(),
+        // Rows of one key most often come behind each other.
+        let mut last: Option<(&[u8], usize)> = None;
+        let mut owned = |field: Option<&[u8]>| {
+            let field = field?;
+            match (owner, last) {
+                (Owner::Position, _) => usize::try_from(i64::from_be_bytes(field.try_into().ok()?)).ok(),
+                (Owner::Key(_), Some((key, number))) if key == field => Some(number),
+                (Owner::Key(_), _) => {
+                    let (key, number) = positions.get_key_value(field)?;
+                    last = Some((key, *number));
+                    Some(*number)
+                }
             }
         };
         let unknown = || Error::new(ErrorKind::Accounting, "a related row belongs to no key");
-        let owners = (0..rows.len()).map(|row| owned(row).ok_or_else(unknown)).collect::<Result<Vec<_>>>()?;
+        let owners = rows.fields_at(0).map(|field| owned(field).ok_or_else(unknown)).collect::<Result<Vec<_>>>()?;
         let order = if order == 0 { None } else { sorted(&rows, 1..=order) };
         Ok(Block { rows, owners, order })
     }
@@ -101,9 +110,10 @@ fn ordinal(field: &[u8]) -> Option<i64> {
 
 /// The rows by these fields, which are integers; `None` where that is the order they have.
 fn sorted(rows: &EncodedRows, fields: RangeInclusive<usize>) -> Option<Vec<usize>> {
-    let key = |row: usize, field: usize| rows.field(row, field).and_then(ordinal);
+    let values = |field| rows.fields_at(field).map(|field| field.and_then(ordinal)).collect::<Vec<_>>();
+    let columns: Vec<_> = fields.map(values).collect();
     let compare = |one: usize, other: usize| {
-        let parts = fields.clone().map(|field| key(one, field).cmp(&key(other, field)));
+        let parts = columns.iter().map(|column| column[one].cmp(&column[other]));
         parts.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
     };
     let range: Range<usize> = 0..rows.len();

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::run::{Reading, StoredRow, Work};
+use super::run::{Reading, Work};
+use super::stored::StoredRow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::{Counts, Outcome};
 use crate::sql::{Form, STALE, UNCHANGED_WITHOUT_ROW, UNSEEN};
@@ -48,6 +49,26 @@ impl Matching {
 /// What a statement answers of one row.
 pub(super) type Answered = (Told, Option<StoredRow>);
 
+/// What a statement answers of all rows.
+pub(super) enum Answers {
+    /// Each by itself.
+    Each(Vec<Answered>),
+    /// All had this outcome, and each is stored as the row with its number.
+    InStep(Outcome, Arc<EncodedRows>),
+}
+
+impl Answers {
+    /// Each by itself.
+    pub(super) fn into_each(self) -> Vec<Answered> {
+        match self {
+            Answers::Each(answered) => answered,
+            Answers::InStep(outcome, block) => {
+                (0..block.len()).map(|row| (Told::Is(outcome), Some(StoredRow::new(&block, row, 0)))).collect()
+            }
+        }
+    }
+}
+
 /// What a statement tells of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
@@ -85,22 +106,18 @@ pub(super) fn read_counts(reading: Reading, rows: usize, answer: &EncodedRows, t
 }
 
 /// COPY tells a number only: where that is all of them, each row is in, as it was sent.
-pub(super) fn copied(rows: &EncodedRows, tag: u64, form: Form) -> Result<Vec<Answered>> {
+pub(super) fn copied(rows: &EncodedRows, tag: u64, form: Form) -> Result<Answers> {
     if usize::try_from(tag) != Ok(rows.len()) {
         return Err(unaccounted(&format!("COPY took {tag} of {} rows, and does not tell which", rows.len())));
     }
-    let block = Arc::new(rows.clone());
-    let stored = |row| (form == Form::Rows).then(|| StoredRow::new(&block, row, 0));
-    Ok((0..rows.len()).map(|row| (Told::Is(Outcome::Inserted), stored(row))).collect())
+    Ok(match form {
+        Form::Rows => Answers::InStep(Outcome::Inserted, Arc::new(rows.in_copy_form())),
+        _ => Answers::Each(vec![(Told::Is(Outcome::Inserted), None); rows.len()]),
+    })
 }
 
 /// Reads the accounting form's answer, of which all bytes are kept.
-pub(super) fn read_kept(
-    work: &Work,
-    matching: Matching,
-    sent: &EncodedRows,
-    answer: EncodedRows,
-) -> Result<Vec<Answered>> {
+pub(super) fn read_kept(work: &Work, matching: Matching, sent: &EncodedRows, answer: EncodedRows) -> Result<Answers> {
     read_outcomes(work, matching, sent, answer)?.ok_or_else(unanswered)
 }
 
@@ -111,10 +128,13 @@ pub(super) fn read_outcomes(
     matching: Matching,
     sent: &EncodedRows,
     answer: EncodedRows,
-) -> Result<Option<Vec<Answered>>> {
+) -> Result<Option<Answers>> {
     match matching {
-        Matching::Ordinal => by_ordinal(work, sent.len(), answer).map(Some),
+        Matching::Ordinal => by_ordinal(work, sent.len(), answer).map(Answers::Each).map(Some),
         Matching::Key { sent: field, answered, outcome } => {
+            if work.form == Form::Rows && are_in_step(sent, field, &answer, answered) {
+                return Ok(Some(Answers::InStep(outcome, Arc::new(answer))));
+            }
             let (found, is_shared) = by_key(sent, field, &answer, answered)?;
             if is_shared && answer.is_decoded() {
                 return Ok(None);
@@ -128,7 +148,7 @@ pub(super) fn read_outcomes(
                     (Told::Is(outcome), stored)
                 }
             };
-            Ok(Some(found.into_iter().map(answered).collect()))
+            Ok(Some(Answers::Each(found.into_iter().map(answered).collect())))
         }
     }
 }
@@ -164,6 +184,16 @@ fn by_ordinal(work: &Work, rows: usize, answer: EncodedRows) -> Result<Vec<Answe
     outcomes.into_iter().map(|slot| slot.or_else(|| given.clone()).ok_or_else(unanswered)).collect()
 }
 
+/// Whether each row that was sent is answered by the row with its number. Most reads find all rows, and in the order in
+/// which they were asked for, which is that of the index.
+fn are_in_step(sent: &EncodedRows, field: usize, answer: &EncodedRows, answered: usize) -> bool {
+    if let (Some(sent), Some(answered)) = (sent.values(field), answer.values(answered)) {
+        return sent == answered;
+    }
+    let mut pairs = sent.fields_at(field).zip(answer.fields_at(answered));
+    sent.len() == answer.len() && pairs.all(|(sent, answered)| sent.is_some_and(|key| answered == Some(key)))
+}
+
 /// Where the answer to each row that was sent is: the rows with the same bytes in their key. Rows with the same key
 /// have the same answer; whether there are such rows.
 fn by_key(
@@ -172,14 +202,11 @@ fn by_key(
     answer: &EncodedRows,
     answered: usize,
 ) -> Result<(Vec<Option<usize>>, bool)> {
-    let key_sent = |row: usize| sent.field(row, field);
-    let key_answered = |row: usize| answer.field(row, answered);
-    // Most reads find all rows, and in the order in which they were asked for, which is that of the index.
-    let in_step = sent.len() == answer.len()
-        && (0..sent.len()).all(|row| key_sent(row).is_some_and(|key| key_answered(row) == Some(key)));
-    if in_step {
+    if are_in_step(sent, field, answer, answered) {
         return Ok(((0..sent.len()).map(Some).collect(), false));
     }
+    let key_sent = |row: usize| sent.field(row, field);
+    let key_answered = |row: usize| answer.field(row, answered);
     let mut answers = HashMap::with_capacity_and_hasher(answer.len(), RandomState::default());
     for row in 0..answer.len() {
         let key = key_answered(row).ok_or_else(foreign)?;

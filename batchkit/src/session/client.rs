@@ -17,7 +17,7 @@ use super::trips::{Total, Trips};
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::Stage;
 use crate::settings::{Opening, Plans};
-use crate::wire::{Array, Decoder, EncodedRows, Raw, RowsBuilder};
+use crate::wire::{Array, Decoder, EncodedRows, Raw, RowForm, RowsBuilder};
 
 /// A transaction of the caller's. One call at a time: hence `&mut`.
 #[async_trait]
@@ -454,7 +454,9 @@ pub(super) async fn read(stream: RowStream) -> Result<(EncodedRows, u64)> {
 /// The same; the rows are decoded as they come, if that is wanted.
 pub(super) async fn read_decoded(stream: RowStream, decoder: Option<&Decoder>) -> Result<(EncodedRows, u64)> {
     pin_mut!(stream);
-    let mut rows = RowsBuilder::default();
+    // What is kept of decoded rows is compared, field by field.
+    let mut rows =
+        decoder.map_or_else(RowsBuilder::default, |decoder| RowsBuilder::of(RowForm::Columns, decoder.kept.len()));
     let mut decoding = decoder.map(|decoder| (decoder, (decoder.start)()));
     while let Some(row) = stream.next().await {
         let row = row?;
@@ -522,15 +524,42 @@ pub(crate) type Values = Vec<Option<Encoded>>;
 pub(crate) enum Encoded {
     /// All of them.
     Value(Bytes),
-    /// Those of an array.
-    Array(Array),
+    /// Those of an array, and how many bytes the parameters behind it have.
+    Array(Array, usize),
+}
+
+impl Encoded {
+    /// These arrays, one parameter each.
+    pub(super) fn arrays(arrays: Vec<Array>) -> Vec<Encoded> {
+        let mut behind = 0;
+        let mut parameters: Vec<Encoded> = arrays
+            .into_iter()
+            .rev()
+            .map(|array| {
+                let parameter = Encoded::Array(array, behind);
+                behind += parameter.len();
+                parameter
+            })
+            .collect();
+        parameters.reverse();
+        parameters
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Encoded::Value(bytes) => bytes.len(),
+            Encoded::Array(Array { head, elements }, _) => head.len() + elements.len(),
+        }
+    }
 }
 
 impl ToSql for Encoded {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         match self {
             Encoded::Value(bytes) => out.put_slice(bytes),
-            Encoded::Array(Array { head, elements }) => {
+            Encoded::Array(Array { head, elements }, behind) => {
+                // Else the buffer would grow, and be copied, with each of them.
+                out.reserve(head.len() + elements.len() + behind);
                 out.put_slice(head);
                 out.put_slice(elements);
             }
@@ -547,11 +576,7 @@ impl ToSql for Encoded {
 
 impl std::fmt::Debug for Encoded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let bytes = match self {
-            Encoded::Value(bytes) => bytes.len(),
-            Encoded::Array(Array { head, elements }) => head.len() + elements.len(),
-        };
-        write!(f, "Encoded({bytes} bytes)")
+        write!(f, "Encoded({} bytes)", self.len())
     }
 }
 

@@ -46,22 +46,36 @@ impl Draw {
         if self.places.iter().all(|place| *place == Place::Given) {
             return Ok(Some(rows.clone()));
         }
+        let rows = rows.in_copy_form();
         let columns = arrays.into_iter().map(|array| Some(elements(array?, rows.len())?.into_iter()));
         let mut columns: Vec<_> = columns.collect::<Option<_>>().ok_or_else(unknown)?;
+        let drawn_bytes: usize =
+            columns.iter().map(|column| column.as_slice().iter().map(|field| field.len()).sum::<usize>()).sum();
         let mut builder = RowsBuilder::default();
+        builder.reserve_bytes(rows.len(), rows.byte_len() + drawn_bytes);
+        // Most often what is drawn comes first: behind the last of it, a row is taken as it is.
+        let last = self.places.iter().rposition(|place| *place != Place::Given).map_or(0, |last| last + 1);
         for row in 0..rows.len() {
             let mut given = rows.row(row);
-            builder.push_raw(self.places.iter().map(|place| match *place {
-                Place::Given => given.next().flatten(),
-                Place::Drawn(column) => columns[column].next().flatten(),
-            }));
+            builder.push_whole(self.places.len(), |out| {
+                for place in &self.places[..last] {
+                    out.extend_from_slice(match *place {
+                        Place::Given => given.next_whole().unwrap_or(NULL),
+                        Place::Drawn(column) => columns[column].next().unwrap_or(NULL),
+                    });
+                }
+                out.extend_from_slice(given.rest());
+            });
         }
-        Ok(Some(builder.finish().with_below(rows)))
+        Ok(Some(builder.finish().with_below(&rows)))
     }
 }
 
-/// The elements of an array of one dimension, of which there are so many.
-fn elements(mut array: &[u8], count: usize) -> Option<Vec<Option<&[u8]>>> {
+/// A field that is NULL.
+const NULL: &[u8] = &(-1_i32).to_be_bytes();
+
+/// The elements of an array of one dimension, of which there are so many, each with its length in front.
+fn elements(mut array: &[u8], count: usize) -> Option<Vec<&[u8]>> {
     /// Dimensions, a flag for NULLs, the elements' type, their number and the lower bound.
     const HEAD: usize = 5 * 4;
     if array.len() < HEAD {
@@ -70,12 +84,10 @@ fn elements(mut array: &[u8], count: usize) -> Option<Vec<Option<&[u8]>>> {
     array.advance(HEAD);
     let mut values = Vec::with_capacity(count);
     for _ in 0..count {
-        let Ok(length) = usize::try_from(array.try_get_i32().ok()?) else {
-            values.push(None);
-            continue;
-        };
-        values.push(Some(array.get(..length)?));
-        array.advance(length);
+        let length = i32::from_be_bytes(*array.first_chunk()?);
+        let (value, behind) = array.split_at_checked(4 + usize::try_from(length).unwrap_or(0))?;
+        values.push(value);
+        array = behind;
     }
     array.is_empty().then_some(values)
 }

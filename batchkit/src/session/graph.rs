@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::client::Session;
-use super::run::{ChunkAnswer, StoredRow, Work, send_rows};
+use super::run::{ChunkAnswer, Work, send_rows};
+use super::stored::{RowAnswer, StoredRow};
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::Outcome;
 use crate::wire::{Below, EncodedRows, RawFields, RowsBuilder};
@@ -69,7 +70,7 @@ pub(super) async fn send_below(
     session: &Session<'_>,
     works: &[ChildWork],
     rows: &EncodedRows,
-    answered: &[(Outcome, Option<StoredRow>)],
+    answered: &[RowAnswer],
 ) -> Result<Graph> {
     let mut graph = Graph::default();
     for (below, child) in rows.below().iter().zip(works) {
@@ -88,7 +89,7 @@ pub(super) async fn send_below(
                 .map_err(|error| error.in_table(&child.table))?;
         let kind = Kind {
             inserted: counts.of(Outcome::Inserted),
-            stored: stored.into_iter().filter_map(|(_, stored)| stored).collect(),
+            stored: stored.into_each().into_iter().filter_map(|(_, stored)| stored).collect(),
         };
         let depth = deeper.depth + 1;
         graph.merge(Graph { kinds: BTreeMap::from([(child.label, kind)]), depth });
@@ -103,7 +104,7 @@ fn hand_down(
     child: &ChildWork,
     below: &Below,
     above: &EncodedRows,
-    answered: &[(Outcome, Option<StoredRow>)],
+    answered: &[RowAnswer],
 ) -> Result<(EncodedRows, Vec<usize>)> {
     let mut builder = RowsBuilder::default();
     let mut sent = Vec::with_capacity(below.owners.len());

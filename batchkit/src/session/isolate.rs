@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::client::Session;
 use super::run::{ChunkAnswer, Work, send_all};
+use super::stored::{RowAnswer, RowAnswers};
 use super::transport::Carrier;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Reject;
@@ -131,7 +132,7 @@ struct Search<'a> {
     counted: usize,
     asked: Vec<usize>,
     answer: ChunkAnswer,
-    slots: Vec<Option<(Outcome, Option<super::StoredRow>)>>,
+    slots: Vec<Option<RowAnswer>>,
 }
 
 impl Search<'_> {
@@ -225,7 +226,7 @@ impl Search<'_> {
             let row = part[reject.position];
             self.rejects.insert(row, Reject { position: row, ..reject });
         }
-        for (&row, slot) in part.iter().zip(answer.rows) {
+        for (&row, slot) in part.iter().zip(answer.rows.into_each()) {
             self.slots[row] = Some(slot);
         }
     }
@@ -274,7 +275,8 @@ impl Search<'_> {
         self.answer.counts.add(Outcome::Rejected, u64::try_from(uncounted).unwrap_or(u64::MAX));
         if self.work.form != Form::Count {
             let rejected = (Outcome::Rejected, None);
-            self.answer.rows = self.slots.into_iter().map(|slot| slot.unwrap_or_else(|| rejected.clone())).collect();
+            let rows = self.slots.into_iter().map(|slot| slot.unwrap_or_else(|| rejected.clone()));
+            self.answer.rows = RowAnswers::Each(rows.collect());
         }
         self.answer.rejects = self.rejects.into_values().collect();
         self.answer

@@ -4,23 +4,23 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
-use super::answer::{Answered, Told, copied, read_counts, read_kept, read_outcomes, unaccounted};
+use super::answer::{Answered, Answers, Told, copied, read_counts, read_kept, read_outcomes, unaccounted};
 use super::client::Session;
 use super::fate::Identity;
 use super::graph::{ChildWork, Graph, send_below};
 use super::isolate::{Suspects, isolate};
 use super::read::{Parameters, Read};
+use super::stored::RowAnswers;
 use super::transport::Carrier;
 use super::way::{OtherWay, Way};
 use crate::error::{Error, Result};
-use crate::model::ReadRow;
 use crate::reject::Reject;
 use crate::report::{Counts, Outcome};
 use crate::retry::{Stage, within};
 use crate::settings::Opening;
 use crate::source::ranges;
 use crate::sql::Form;
-use crate::wire::{ColumnType, EncodedRows, ReadFault, Start};
+use crate::wire::{ColumnType, EncodedRows, Start};
 
 /// What is done with each chunk of a call. Owned and not generic: chunks run in tasks of their own.
 #[derive(Debug)]
@@ -61,8 +61,8 @@ pub(crate) enum Reading {
 pub(crate) struct ChunkAnswer {
     /// How many rows had each outcome.
     pub(crate) counts: Counts,
-    /// For each row of the chunk its outcome, and the stored row; empty where only counts were asked for.
-    pub(crate) rows: Vec<(Outcome, Option<StoredRow>)>,
+    /// What became of each row of the chunk; empty where only counts were asked for.
+    pub(crate) rows: RowAnswers,
     /// The rows that were turned away, by their position in the chunk.
     pub(crate) rejects: Vec<Reject>,
     /// What became of the rows below.
@@ -81,7 +81,7 @@ impl ChunkAnswer {
         behind: usize,
     ) -> Result<()> {
         if !works.is_empty() {
-            let answered = self.rows.get(first..).unwrap_or_default();
+            let answered = self.rows.each().get(first..).unwrap_or_default();
             let below = send_below(session, works, sent, answered).await;
             self.graph.merge(below.map_err(|error| error.behind(behind))?);
         }
@@ -89,48 +89,32 @@ impl ChunkAnswer {
     }
 
     /// Takes what became of the next rows; the positions of the stale ones among all.
-    fn take(&mut self, answered: Vec<Answered>) -> Vec<usize> {
+    fn take(&mut self, answers: Answers) -> Vec<usize> {
         let mut stale = Vec::new();
-        self.rows.reserve(answered.len());
+        let answered = match answers {
+            Answers::Each(answered) => answered,
+            Answers::InStep(outcome, block) => {
+                self.counts.add(outcome, u64::try_from(block.len()).unwrap_or(u64::MAX));
+                self.rows.append(RowAnswers::InStep(outcome, block));
+                return stale;
+            }
+        };
+        let rows = self.rows.each();
+        rows.reserve(answered.len());
         for (told, stored) in answered {
             let outcome = match told {
                 Told::Is(outcome) => outcome,
                 Told::Stale => {
-                    stale.push(self.rows.len());
+                    stale.push(rows.len());
                     Outcome::Rejected
                 }
                 // A trigger did not let it: no rival can have changed it twice.
                 Told::Unseen => Outcome::Skipped,
             };
             self.counts.add(outcome, 1);
-            self.rows.push((outcome, stored));
+            rows.push((outcome, stored));
         }
         stale
-    }
-}
-
-/// Where a stored row is among the rows that the server answered.
-#[derive(Debug, Clone)]
-pub(crate) struct StoredRow {
-    block: Arc<EncodedRows>,
-    row: usize,
-    /// The bytes in front of its fields.
-    head: usize,
-}
-
-impl StoredRow {
-    pub(super) fn new(block: &Arc<EncodedRows>, row: usize, head: usize) -> Self {
-        StoredRow { block: Arc::clone(block), row, head }
-    }
-
-    /// The fields of the stored row.
-    pub(crate) fn fields(&self) -> &[u8] {
-        self.block.fields(self.row).get(self.head..).unwrap_or_default()
-    }
-
-    /// Takes out what it was decoded to as it came, if it was and nobody has taken it.
-    pub(crate) fn take_decoded<M: ReadRow>(&self) -> Option<Result<M, ReadFault>> {
-        self.block.take_decoded(self.row)
     }
 }
 
@@ -343,7 +327,10 @@ async fn send_by(
         }
         let answered = match way.carrier {
             Carrier::CopyInto => copied(&part, tag, work.form)?,
-            _ => settle(way, session, work, &part, read_kept(work, way.matching, &part, answer)?).await?,
+            _ => match read_kept(work, way.matching, &part, answer)? {
+                Answers::Each(each) => Answers::Each(settle(way, session, work, &part, each).await?),
+                in_step @ Answers::InStep(..) => in_step,
+            },
         };
         let first = whole.rows.len();
         stale.extend(whole.take(answered));
@@ -369,7 +356,7 @@ async fn settle(
     if !unseen.is_empty() {
         let again = rows.subset(&unseen);
         let (answer, _) = way.carrier.send(session, &way.sql, &again).await?;
-        for (row, again) in unseen.iter().zip(read_kept(work, way.matching, &again, answer)?) {
+        for (row, again) in unseen.iter().zip(read_kept(work, way.matching, &again, answer)?.into_each()) {
             answered[*row] = again;
         }
     }

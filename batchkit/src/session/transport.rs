@@ -98,10 +98,11 @@ impl Carrier {
     pub(crate) fn parameters(&self, rows: &EncodedRows) -> Result<Vec<Encoded>> {
         refuse_giant(rows)?;
         Ok(match self {
-            Carrier::Rows(row_type) => vec![Encoded::Array(row_array(rows, row_type))],
+            Carrier::Rows(row_type) => Encoded::arrays(vec![row_array(rows, row_type)]),
             Carrier::Columns { single, whole } => {
-                let arrays = column_arrays(rows, single).into_iter();
-                arrays.chain(whole.as_ref().map(|row_type| row_array(rows, row_type))).map(Encoded::Array).collect()
+                let mut arrays = column_arrays(rows, single);
+                arrays.extend(whole.as_ref().map(|row_type| row_array(rows, row_type)));
+                Encoded::arrays(arrays)
             }
             Carrier::Single(inner) => inner.parameters(rows)?,
             // The rows go by COPY.

@@ -25,7 +25,7 @@ impl Ends {
 
 /// The fields of a column: each a length (-1 for NULL) and bytes.
 #[derive(Debug, Clone)]
-pub(super) struct Column {
+pub(crate) struct Column {
     bytes: Bytes,
     ends: Ends,
 }

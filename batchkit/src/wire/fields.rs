@@ -2,6 +2,13 @@
 
 use super::columns::Column;
 
+/// The value of a field with its length in front; `None` is NULL.
+#[inline]
+pub(super) fn value(whole: &[u8]) -> Option<&[u8]> {
+    let (length, value) = whole.split_first_chunk::<4>()?;
+    (i32::from_be_bytes(*length) >= 0).then_some(value)
+}
+
 /// The raw fields of one row; `None` is NULL.
 #[derive(Clone)]
 pub(crate) struct RawFields<'a>(Place<'a>);
@@ -30,6 +37,17 @@ impl<'a> RawFields<'a> {
         RawFields(Place::Columns { columns, row })
     }
 
+    /// All fields that were not taken, each with its length in front. (Of a row in the form of COPY.)
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        match self.0 {
+            Place::Row { rest, gap } => {
+                debug_assert_eq!(gap, 0);
+                rest
+            }
+            Place::Columns { .. } => &[],
+        }
+    }
+
     /// The next field with its length in front; `None` at the end.
     #[inline]
     pub(crate) fn next_whole(&mut self) -> Option<&'a [u8]> {
@@ -55,7 +73,16 @@ impl<'a> Iterator for RawFields<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let (length, value) = self.next_whole()?.split_first_chunk::<4>()?;
-        Some((i32::from_be_bytes(*length) >= 0).then_some(value))
+        let Place::Row { rest, gap } = &mut self.0 else {
+            return Some(value(self.next_whole()?));
+        };
+        let (length, behind) = rest.get(*gap..)?.split_first_chunk::<4>()?;
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+            *rest = behind;
+            return Some(None);
+        };
+        let (value, behind) = behind.split_at_checked(length)?;
+        *rest = behind;
+        Some(Some(value))
     }
 }

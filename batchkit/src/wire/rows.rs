@@ -10,7 +10,7 @@ use super::column_type::ColumnType;
 use super::columns::{Column, ColumnBuilder};
 use super::decoded::Decoded;
 use super::fault::{Fault, ReadFault};
-use super::fields::RawFields;
+use super::fields::{RawFields, value};
 use super::form::RowForm;
 use super::write::{ColumnWriter, RowWriter};
 use crate::model::ReadRow;
@@ -131,23 +131,18 @@ impl EncodedRows {
     #[inline]
     pub(crate) fn field(&self, row: usize, field: usize) -> Option<&[u8]> {
         match self.columns.get(field) {
-            Some(column) => RawFields::new(column.whole(row)).next().flatten(),
+            Some(column) => value(column.whole(row)),
             None => self.row(row).nth(field).flatten(),
         }
     }
 
     /// A raw field of each row; `None` is NULL.
-    pub(crate) fn fields_at(&self, field: usize) -> impl Iterator<Item = Option<&[u8]>> {
+    pub(crate) fn fields_at(&self, field: usize) -> FieldsAt<'_> {
+        if self.form == RowForm::Columns {
+            return FieldsAt::Column { column: self.columns.get(field), rows: 0..self.len };
+        }
         let (head, gap) = (self.form.head(), self.form.gap());
-        let mut start = 0;
-        let in_rows = self.ends.iter().map(move |&end| {
-            let row = &self.bytes[std::mem::replace(&mut start, end) + head..end];
-            RawFields::behind(row, gap).nth(field).flatten()
-        });
-        let column = self.columns.get(field);
-        let in_column =
-            column.map(|column| (0..self.len).map(|row| RawFields::new(column.whole(row)).next().flatten()));
-        in_rows.chain(in_column.into_iter().flatten())
+        FieldsAt::Rows { bytes: &self.bytes, ends: self.ends.iter(), start: 0, head, gap, field }
     }
 
     /// A column's fields behind each other, and the number of bytes of each, where the rows are in columns and all of
@@ -227,6 +222,34 @@ impl EncodedRows {
             ends.push(bytes.len());
         }
         EncodedRows { form, bytes: bytes.freeze(), ends: Arc::new(ends), len, below, ..EncodedRows::default() }
+    }
+}
+
+/// One field of all rows, row by row.
+pub(crate) enum FieldsAt<'a> {
+    /// Out of rows behind each other.
+    Rows { bytes: &'a [u8], ends: std::slice::Iter<'a, usize>, start: usize, head: usize, gap: usize, field: usize },
+    /// Out of its column, if there is one.
+    Column { column: Option<&'a Column>, rows: Range<usize> },
+}
+
+impl<'a> Iterator for FieldsAt<'a> {
+    type Item = Option<&'a [u8]>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            FieldsAt::Rows { bytes, ends, start, head, gap, field } => {
+                let end = *ends.next()?;
+                let row = bytes.get(*start + *head..end)?;
+                *start = end;
+                Some(RawFields::behind(row, *gap).nth(*field).flatten())
+            }
+            FieldsAt::Column { column, rows } => {
+                let row = rows.next()?;
+                Some(column.and_then(|column| value(column.whole(row))))
+            }
+        }
     }
 }
 
@@ -428,6 +451,23 @@ impl RowsBuilder {
             count += 1;
         }
         self.bytes[start..start + 2].copy_from_slice(&i16::to_be_bytes(count));
+        self.own_bytes = self.bytes.len();
+        self.ends.push(self.own_bytes);
+        self.len += 1;
+    }
+
+    /// Makes room for so many rows more, of so many bytes together. (In the form of COPY.)
+    pub(crate) fn reserve_bytes(&mut self, rows: usize, bytes: usize) {
+        self.bytes.reserve(bytes);
+        self.ends.reserve(rows);
+    }
+
+    /// Appends one row of so many fields; `write` appends these, each with its length in front. (In the form of COPY.)
+    #[inline]
+    pub(crate) fn push_whole(&mut self, fields: usize, write: impl FnOnce(&mut BytesMut)) {
+        debug_assert_eq!(self.form, RowForm::Copy);
+        self.bytes.put_i16(i16::try_from(fields).unwrap_or(i16::MAX));
+        write(&mut self.bytes);
         self.own_bytes = self.bytes.len();
         self.ends.push(self.own_bytes);
         self.len += 1;
