@@ -93,7 +93,9 @@ fn main() -> Result<ExitCode, Failure> {
         let takes_part = runtime.block_on(make_calls(&arguments, calls))?;
         return Ok(if takes_part { ExitCode::SUCCESS } else { ExitCode::from(instructions::TAKES_NO_PART) });
     }
-    Builder::new_multi_thread().enable_all().build()?.block_on(tell(arguments))?;
+    // In a task, as the code of a service is: outside of one, each message between it and a connection's task would
+    // wake another thread.
+    Builder::new_multi_thread().enable_all().build()?.block_on(async { tokio::spawn(tell(arguments)).await })??;
     Ok(ExitCode::SUCCESS)
 }
 

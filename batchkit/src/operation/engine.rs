@@ -120,7 +120,8 @@ impl Request<'_> {
         let span = observe::call_span(self.verb.name(), &table, &strategy);
         let meter = self.config.collect_metrics.then(|| Arc::clone(&self.engine.meter));
         let observation = Observation::new(span.clone(), meter);
-        let result = self.run_observed(observation).instrument(span.clone()).await;
+        // On the heap, here and below: a future is copied each time that another one is put around it.
+        let result = Box::pin(self.run_observed(observation)).instrument(span.clone()).await;
         if let Err(error) = &result {
             observe::record_error(&span, error);
         }
@@ -172,7 +173,7 @@ impl Request<'_> {
         let started = Instant::now();
         let call = watch::Sender::new(());
         let policy = Arc::new(Policy::new(&self.config, call.subscribe(), std::mem::take(&mut self.observer)));
-        let Prepared { columns, table, graph } = match self.prepare(&policy).await {
+        let Prepared { columns, table, graph } = match Box::pin(self.prepare(&policy)).await {
             Ok(Some(prepared)) => prepared,
             end => return self.end_unsent(end.err(), started, observation),
         };
@@ -230,15 +231,17 @@ impl Request<'_> {
                 let within = runner.lend();
                 let mut asking = Asking { engine: &self.engine, within, target: &target, policy: &policy, workers };
                 if let Some(unique) = verb.unique() {
-                    asking.keep_one_of_each(&unique, self.config.duplicates, rejects, &mut running).await?;
+                    let kept = asking.keep_one_of_each(&unique, self.config.duplicates, rejects, &mut running);
+                    Box::pin(kept).await?;
                 }
                 if concurrent && verb.writes() && (rejects || verb.ignores_conflicts()) {
-                    asking.put_later_ones_last(verb.unique().as_ref(), &mut running).await?;
+                    Box::pin(asking.put_later_ones_last(verb.unique().as_ref(), &mut running)).await?;
                 }
                 running.chunks.divide_by_key();
-                let result = strategy::run(&self.config, &mut running.chunks, &mut runner, post.as_ref()).await;
+                let run = strategy::run(&self.config, &mut running.chunks, &mut runner, post.as_ref());
+                let result = Box::pin(run).await;
                 if result.is_err() || !running.chunks.start_next() {
-                    strategy::work_up(&self.config, runner.books(), post.as_ref()).await;
+                    Box::pin(strategy::work_up(&self.config, runner.books(), post.as_ref())).await;
                     break result;
                 }
             }
@@ -414,7 +417,7 @@ impl Target<'_> {
             if let Some(foretold) = foretold.as_ref().filter(|_| form == Form::Rows && choice.into_target) {
                 return self.foretelling_way(&table_sql, foretold);
             }
-            let carrier = self.carrier(&table_sql, choice, facts.rows_possible);
+            let carrier = self.carrier(&table_sql, choice, facts.rows_possible, form);
             let single = choice.transport == Transport::Single;
             let sql = verb.sql(self.model, &table_sql, carrier.source(), single, form);
             let statement_rows = if verb.inserts() { INSERTED_ROWS } else { JOINED_ROWS };
@@ -427,7 +430,11 @@ impl Target<'_> {
             form,
             reading: verb.reading(),
             unanswered: verb.unanswered(),
-            suspects: self.suspects(verb, &table_sql),
+            // Asked about where bad rows are turned away, or are to be told of a graph.
+            suspects: match self.rejects || !below.is_empty() {
+                true => self.suspects(verb, &table_sql),
+                false => Suspects::new(Vec::new(), false),
+            },
             writes: verb.writes(),
             turns_away: self.rejects,
             below,
@@ -451,10 +458,13 @@ impl Target<'_> {
         Way { sql, carrier: Carrier::CopyInto, statement_rows: INSERTED_ROWS, draw, matching: Matching::Ordinal }
     }
 
-    fn carrier(&self, table_sql: &TableSql, choice: Choice, rows_possible: bool) -> Carrier {
+    fn carrier(&self, table_sql: &TableSql, choice: Choice, rows_possible: bool, form: Form) -> Carrier {
         match choice.transport {
             Transport::Copy if choice.into_target => Carrier::CopyInto,
-            Transport::Copy => Carrier::Stage { create: sql::stage_create(table_sql, self.columns) },
+            Transport::Copy => {
+                let ordinals = sql::asks_ordinals(table_sql, form);
+                Carrier::Stage { create: sql::stage_create(table_sql, self.columns, ordinals), ordinals }
+            }
             Transport::UnnestColumns => self.columns_carrier(table_sql, self.columns),
             Transport::Single if !rows_possible => {
                 Carrier::Single(Box::new(self.columns_carrier(table_sql, self.columns)))

@@ -185,8 +185,11 @@ pub(super) struct Keys {
 impl Keys {
     /// The keys of rows that give these columns, as far as the rows of `below` take them.
     pub(super) fn of(below: &Graph, model: &'static Model, table: &Table, given: &[usize], form: Form) -> Keys {
-        let known = TableSql::known(model, table);
         let mut keys = Keys { columns: given.to_vec(), drawn: Vec::new(), form };
+        if below.is_empty() {
+            return keys;
+        }
+        let known = TableSql::known(model, table);
         let mut wanted: Vec<usize> = below.kinds.iter().flat_map(|kind| kind.association.columns).copied().collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -196,7 +199,7 @@ impl Keys {
         }
         let is_known = keys.columns.len() == given.len() + keys.drawn.len();
         // A trigger may change any key on its way in. Where rows come back, their keys come with them.
-        if below.is_empty() || (is_known && !known.triggered && form != Form::Rows) {
+        if is_known && !known.triggered && form != Form::Rows {
             return keys;
         }
         Keys { columns: given.to_vec(), drawn: Vec::new(), form: Form::Rows }

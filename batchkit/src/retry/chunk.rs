@@ -72,7 +72,7 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk, mut first_try: Option<Fi
             Some(FirstTry { tried, span, .. }) => (span, tried),
             None => {
                 let span = observe::attempt_span(attempt);
-                let tried = try_once(pool, &work, chunk, policy, mode).instrument(span.clone()).await;
+                let tried = Box::pin(try_once(pool, &work, chunk, policy, mode)).instrument(span.clone()).await;
                 (span, tried)
             }
         };

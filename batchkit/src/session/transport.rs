@@ -27,6 +27,8 @@ pub(crate) enum Carrier {
     Stage {
         /// Makes the temporary table.
         create: String,
+        /// Whether it has the rows' ordinals behind their fields.
+        ordinals: bool,
     },
     /// One statement per row, by the carrier inside.
     Single(Box<Carrier>),
@@ -124,9 +126,10 @@ impl Carrier {
             }
             Carrier::Rows(row_type) => run(session, sql, self.parameters(rows)?, Some(row_type)).await,
             Carrier::Columns { whole, .. } => run(session, sql, self.parameters(rows)?, whole.as_ref()).await,
-            Carrier::Stage { create } => {
+            Carrier::Stage { create, ordinals } => {
                 session.execute(create).await?;
-                session.copy_in(&stage_copy(), staged_rows(rows)).await?;
+                let staged = if *ordinals { staged_rows(rows) } else { rows.in_copy_form().bytes().clone() };
+                session.copy_in(&stage_copy(), staged).await?;
                 let answer = session.run(sql, &[]).await?;
                 // In the caller's transaction there may be a next call before it ends.
                 if matches!(session, Session::Caller(_)) {

@@ -156,7 +156,7 @@ fn encode_plain<R>(
         let Some(row) = rows.next() else { return (into.len() - before, Some(None)) };
         if into.len() == 1 {
             // An iterator may not keep its word.
-            into.reserve(rows.size_hint().0.min(limits.rows));
+            into.reserve(rows.size_hint().0.min(limits.rows), limits.bytes);
         }
         if let Err((column, fault)) = into.push_all(&layout.types, |all| write_all(&row, all)) {
             let invalid = invalid(layout, column, fault, |position, out| write(&row, position, out));

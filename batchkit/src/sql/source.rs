@@ -1,8 +1,8 @@
 //! Where a statement's rows come from: one parameter of rows, one per column, or a staging table.
 
-use super::list;
 use super::quote::quote;
 use super::table::TableSql;
+use super::{Form, list};
 
 /// Where a statement reads its rows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -103,13 +103,22 @@ fn row_aliases(table: &TableSql, given: &[usize]) -> String {
     })
 }
 
-/// Makes the staging table: the given columns with the target's own types and collations.
-pub(crate) fn stage_create(table: &TableSql, given: &[usize]) -> String {
-    let columns = list(given, "", |&c| format!("t.{} AS c{c}, ", table.columns[c].name));
+/// Whether a statement asks a staging table for the ordinals of its rows.
+pub(crate) fn asks_ordinals(table: &TableSql, form: Form) -> bool {
+    // An upsert that joins what was written with what was sent sorts that first.
+    form != Form::Count || table.hides_xmax
+}
+
+/// Makes the staging table: the given columns with the target's own types and collations, and if they are asked for,
+/// the rows' ordinals.
+pub(crate) fn stage_create(table: &TableSql, given: &[usize], ordinals: bool) -> String {
+    let ordinal = ordinals.then(|| "NULL::int8 AS o".to_owned());
+    let given = given.iter().map(|&c| format!("t.{} AS c{c}", table.columns[c].name));
+    let columns = list(given.chain(ordinal), ", ", |column| column);
     let stage = quote("batchkit_stage");
     // A chunk whose bad rows are searched stages several times.
     format!(
-        "DROP TABLE IF EXISTS {STAGE}; CREATE TEMP TABLE {stage} ON COMMIT DROP AS SELECT {columns}NULL::int8 AS o FROM {} AS t WITH NO DATA",
+        "DROP TABLE IF EXISTS {STAGE}; CREATE TEMP TABLE {stage} ON COMMIT DROP AS SELECT {columns} FROM {} AS t WITH NO DATA",
         table.name
     )
 }

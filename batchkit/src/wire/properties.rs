@@ -27,7 +27,7 @@ fn encode(rows: &Rows, form: RowForm) -> EncodedRows {
     let types = vec![ColumnType::new(Type::BYTEA, false, |_| true); rows[0].len()];
     let mut builder = RowsBuilder::of(form, types.len());
     for (number, row) in rows.iter().enumerate() {
-        builder.reserve(1);
+        builder.reserve(1, usize::MAX);
         // A row that fails leaves nothing behind.
         let failed = builder.push(&types, |field, out| {
             row[..number % row.len()].get(field).map_or(Err(Fault::Refused), |field| out.put(field))

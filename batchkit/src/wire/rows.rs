@@ -344,7 +344,7 @@ impl RowsBuilder {
     ) -> Result<(), (usize, Fault)> {
         let start = self.begin_row(columns.len());
         let mut row = RowWriter::new(&self.form, &mut self.bytes, &mut self.columns, columns);
-        let written = write(&mut row).map_err(|fault| (columns.len().saturating_sub(row.rest() + 1), fault));
+        let written = write(&mut row).map_err(|fault| (row.last(), fault));
         match written {
             Ok(()) if self.columns.is_empty() => self.end_line(start, columns.len()),
             Ok(()) => {
@@ -397,16 +397,18 @@ impl RowsBuilder {
         Ok(())
     }
 
-    /// Makes room for as many rows more, if they are like those that there are.
-    pub(crate) fn reserve(&mut self, rows: usize) {
+    /// Makes room for as many rows more, if they are like those that there are, and for so many bytes at most.
+    pub(crate) fn reserve(&mut self, rows: usize, most_bytes: usize) {
         /// More is taken as it is needed.
         const MOST_BYTES: usize = 16 << 20;
+        let most_bytes = most_bytes.min(MOST_BYTES);
         // Numbers in texts become longer.
-        let bytes_of = |bytes: usize| (bytes / self.len.max(1) * 9 / 8).saturating_mul(rows).min(MOST_BYTES);
+        let bytes_of = |bytes: usize| (bytes / self.len.max(1) * 9 / 8).saturating_mul(rows).min(most_bytes);
         self.bytes.reserve(bytes_of(self.bytes.len()));
         self.columns.iter_mut().for_each(|column| column.bytes.reserve(bytes_of(column.bytes.len())));
         if self.columns.is_empty() {
-            self.ends.reserve(rows.min(MOST_BYTES / size_of::<usize>()));
+            let bytes_of_one = (self.bytes.len() / self.len.max(1)).max(1);
+            self.ends.reserve(rows.min(most_bytes / bytes_of_one));
         }
     }
 

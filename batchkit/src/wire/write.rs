@@ -25,7 +25,8 @@ pub struct RowWriter<'a> {
     types: slice::Iter<'a, Oid>,
     /// Of each field that is written beside those before it: where.
     beside: slice::IterMut<'a, ColumnBuilder>,
-    columns: slice::Iter<'a, ColumnType>,
+    columns: &'a [ColumnType],
+    next: usize,
 }
 
 impl<'a> RowWriter<'a> {
@@ -38,7 +39,7 @@ impl<'a> RowWriter<'a> {
         columns: &'a [ColumnType],
     ) -> Self {
         let types = if let RowForm::Elements(types) = form { &types[..] } else { &[] };
-        RowWriter { row, types: types.iter(), beside: beside.iter_mut(), columns: columns.iter() }
+        RowWriter { row, types: types.iter(), beside: beside.iter_mut(), columns, next: 0 }
     }
 
     /// The next field.
@@ -47,7 +48,8 @@ impl<'a> RowWriter<'a> {
     /// Behind the last one: a row has as many as it says.
     #[inline]
     pub fn field(&mut self) -> ColumnWriter<'_> {
-        let column = self.columns.next().expect("a row has as many fields as columns");
+        let column = &self.columns[self.next];
+        self.next += 1;
         let out = match self.beside.next() {
             Some(beside) => &mut beside.bytes,
             None => {
@@ -60,9 +62,9 @@ impl<'a> RowWriter<'a> {
         ColumnWriter { out, column }
     }
 
-    /// How many fields were not asked for yet.
-    pub(super) fn rest(&self) -> usize {
-        self.columns.len()
+    /// The position of the field that was asked for last.
+    pub(super) fn last(&self) -> usize {
+        self.next.saturating_sub(1)
     }
 }
 

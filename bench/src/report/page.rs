@@ -29,8 +29,8 @@ turning them into arrays, models or bytes is part of the time. The verbs:
 | relations | n/10 products by id, each with its ten reviews attached |
 
 The contestants take turns within each repetition (A B C, A B C), after one that is not counted. Before each turn the \
-table is emptied, filled from a copy, vacuumed, analysed and checkpointed. Everyone has connections of its own that stay \
-open, by the Unix socket, and statements that stay prepared where its library can do that. After each turn, outside of \
+table is emptied, filled from a copy, vacuumed, analysed and checkpointed. Everyone is called in a task of tokio's \
+runtime, as the code of a service is, and has connections of its own that stay open, by the Unix socket, and statements that stay prepared where its library can do that. After each turn, outside of \
 the time, the answer and the table are checked: the number of rows, the sums of prices and quantities, each id by its \
 row's unique name, each review by its product. A contestant that has not done its work ends the program.
 
