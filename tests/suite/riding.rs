@@ -2,10 +2,10 @@
 
 use std::convert::Infallible;
 
-use batchkit::{BatchConfig, BatchModel, ErrorKind, ExecutionStrategy, Filter, Outcome, Transport};
+use batchkit::{BatchConfig, BatchModel, ErrorKind, ExecutionStrategy, Filter, Outcome, Tracker, Transport};
 use futures_util::{StreamExt, stream};
 
-use crate::common::{TRANSPORTS, database};
+use crate::common::{TRANSPORTS, at, database, quiet, until};
 use crate::stock::{Stock, TABLE, config, operations_with, stock};
 
 const STRATEGIES: [ExecutionStrategy; 2] = [ExecutionStrategy::Chunked, ExecutionStrategy::Pipelined];
@@ -101,5 +101,43 @@ async fn a_commit_does_not_wait_for_rows_that_are_not_ready() {
             Ok::<_, Infallible>(row)
         });
         assert_eq!(operations.batch_insert_stream(rows).await.unwrap(), 50);
+    }
+}
+
+/// The runtime stops while a chunk waits for a lock, and the one before it, whose COMMIT left with its work, is in.
+#[test]
+fn a_runtime_that_stops_under_the_next_chunk_leaves_true_books() {
+    let outer = tokio::runtime::Runtime::new().unwrap();
+    let db = outer.block_on(database(TABLE));
+    for config in each_way() {
+        let context = format!("{:?} {:?}", config.transport, config.execution_strategy);
+        outer.block_on(db.run("TRUNCATE stock"));
+        let mut rival = outer.block_on(db.pool.get()).unwrap();
+        let held = outer.block_on(rival.transaction()).unwrap();
+        outer.block_on(held.batch_execute("INSERT INTO stock (id, amount) VALUES (25, 0)")).unwrap();
+        let inner = tokio::runtime::Runtime::new().unwrap();
+        let (operations, tracker) = (operations_with(&db.pool_with(""), config), Tracker::new());
+        let call = operations.batch_insert(stock(0..50, 1)).report().track(&tracker);
+        let call = inner.spawn(async move { call.await });
+        outer.block_on(async {
+            let waits = "SELECT count(*) FROM pg_stat_activity \
+                         WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            while db.number(waits).await == 0 {}
+            // It waits before anybody has seen the answer to the COMMIT in front of it.
+            let booked = || tracker.report().filter(|report| report.inserted() == 20);
+            until(&context, async || booked()).await;
+        });
+        drop(inner);
+        assert!(outer.block_on(call).unwrap_err().is_cancelled(), "{context}");
+        let report = tracker.report().unwrap();
+        assert_eq!(report.committed(), std::slice::from_ref(&(0..20)), "{context}");
+        assert_eq!(at(&report, Outcome::Inserted), (0..20).collect::<Vec<_>>(), "{context}");
+        assert_eq!(at(&report, Outcome::Unknown), (20..30).collect::<Vec<_>>(), "{context}");
+        outer.block_on(async {
+            held.rollback().await.unwrap();
+            quiet(&db, &context).await;
+            // Nobody was left to send its COMMIT.
+            assert_eq!(db.number("SELECT count(*) FROM stock").await, 20, "{context}");
+        });
     }
 }
