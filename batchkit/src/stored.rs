@@ -12,7 +12,7 @@ use crate::wire::EncodedRows;
 pub(crate) struct StoredRows {
     /// By the position of the input row.
     each: Vec<Option<StoredRow>>,
-    /// Rows that follow each other, as the input rows with these positions do.
+    /// Rows that follow each other, as the input rows with these positions do; in input order.
     runs: Vec<(Range<usize>, Arc<EncodedRows>)>,
 }
 
@@ -30,7 +30,11 @@ impl StoredRows {
     /// Takes in rows of which each belongs to the input row with its number among these.
     pub(crate) fn put_all(&mut self, positions: &Positions, rows: &Arc<EncodedRows>) {
         match positions {
-            Positions::Run(run) => self.runs.push((run.clone(), Arc::clone(rows))),
+            Positions::Run(run) => {
+                // Chunks may be booked before those in front of them.
+                let place = self.runs.partition_point(|(other, _)| other.start < run.start);
+                self.runs.insert(place, (run.clone(), Arc::clone(rows)));
+            }
             Positions::List(list) => {
                 self.each.resize(self.each.len().max(positions.end()), None);
                 let numbered = list.iter().enumerate();
@@ -42,7 +46,8 @@ impl StoredRows {
     /// The row that belongs to this input row.
     pub(crate) fn get(&self, position: usize) -> Option<StoredRow> {
         let in_run = || {
-            let (run, rows) = self.runs.iter().find(|(run, _)| run.contains(&position))?;
+            let place = self.runs.partition_point(|(run, _)| run.end <= position);
+            let (run, rows) = self.runs.get(place).filter(|(run, _)| run.contains(&position))?;
             Some(StoredRow::new(rows, position - run.start, 0))
         };
         self.each.get(position).cloned().flatten().or_else(in_run)
@@ -50,15 +55,12 @@ impl StoredRows {
 
     /// The position behind the last one.
     pub(crate) fn end(&self) -> usize {
-        self.runs.iter().map(|(run, _)| run.end).chain([self.each.len()]).max().unwrap_or(0)
+        self.runs.last().map_or(0, |(run, _)| run.end).max(self.each.len())
     }
 
     /// Where all of them follow each other, as runs in input order.
     pub(crate) fn take_runs(&mut self) -> Option<Vec<(Range<usize>, Arc<EncodedRows>)>> {
-        self.each.is_empty().then(|| {
-            self.runs.sort_unstable_by_key(|(run, _)| run.start);
-            std::mem::take(&mut self.runs)
-        })
+        self.each.is_empty().then(|| std::mem::take(&mut self.runs))
     }
 
     /// One slot per input row, of which there are so many.

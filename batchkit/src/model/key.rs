@@ -157,7 +157,10 @@ pub trait KeyFor<K>: Sync {
     /// # Errors
     /// When a part has no form in its column's type.
     #[doc(hidden)]
-    fn write_all(&self, row: &mut RowWriter<'_>) -> Result<(), Fault>;
+    #[inline]
+    fn write_all(&self, row: &mut RowWriter<'_>) -> Result<(), Fault> {
+        (0..row.fields()).try_for_each(|part| self.write_key(part, &mut row.field()))
+    }
 }
 
 impl<A, T: KeyPart<A>> KeyFor<(A,)> for T {

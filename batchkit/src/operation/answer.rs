@@ -41,7 +41,7 @@ impl Answered {
         }
         let Answered { mut rows, types, report, .. } = self;
         if let Some(runs) = rows.take_runs() {
-            let mut found = Vec::new();
+            let mut found = Vec::with_capacity(runs.iter().map(|(_, block)| block.len()).sum());
             for (run, block) in runs {
                 decode_all(&block, &types, &mut found).map_err(|(row, error)| told(error, run.start + row, &report))?;
             }
@@ -137,7 +137,7 @@ pub(crate) fn decode_answered<M: ReadRow>(rows: &EncodedRows, types: &[ColumnTyp
 
 /// The same, behind others. The first row that cannot be read, with its error.
 fn decode_all<M: ReadRow>(rows: &EncodedRows, types: &[ColumnType], into: &mut Vec<M>) -> Result<(), (usize, Error)> {
-    into.reserve_exact(rows.len());
+    into.reserve(rows.len());
     let mut decoded = rows.take_all_decoded().into_iter();
     for row in 0..rows.len() {
         let one = match decoded.next().flatten() {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::answer::read_types;
-use super::engine::{Engine, Target};
+use super::engine::Engine;
 use super::insert::Insert;
+use super::target::Target;
 use super::verb::Verb;
 use crate::catalog::Table;
 use crate::config::Transport;

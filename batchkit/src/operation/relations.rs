@@ -13,8 +13,9 @@ use tokio_postgres::IsolationLevel;
 
 use super::answer::read_types;
 use super::call::{Aligned, Call, Returning};
-use super::engine::{Engine, Target};
+use super::engine::Engine;
 use super::get::Get;
+use super::target::Target;
 use crate::catalog::Table;
 use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};

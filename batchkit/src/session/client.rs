@@ -4,20 +4,21 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use deadpool_postgres::{Object, Pool};
 use futures_util::future::join3;
 use futures_util::{SinkExt, StreamExt, pin_mut};
-use postgres_types::{Format, IsNull, ToSql, Type};
+use postgres_types::{ToSql, Type};
 use tokio_postgres::{CopyInSink, Row, RowStream, Statement, Transaction};
 
 use super::fate::{Identity, settle};
 use super::mark::Mark;
 use super::trips::{Total, Trips};
+use super::values::Unprinted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::Stage;
 use crate::settings::{Opening, Plans};
-use crate::wire::{Array, Decoder, EncodedRows, Raw, RowForm, RowsBuilder};
+use crate::wire::{Decoder, EncodedRows, Raw, RowForm, RowsBuilder};
 
 /// A transaction of the caller's. One call at a time: hence `&mut`.
 #[async_trait]
@@ -491,116 +492,4 @@ pub(super) fn encoded(rows: &[Row]) -> Result<EncodedRows> {
     let mut buffer = RowsBuilder::default();
     rows.iter().try_for_each(|row| push(&mut buffer, row, 0..row.len()))?;
     Ok(buffer.finish())
-}
-
-/// A statement that reads, and how its values are encoded once the server has told their types.
-pub(crate) struct Question<'a> {
-    /// The statement.
-    pub(crate) sql: &'a str,
-    /// The types of its parameters, as far as they are known; `UNKNOWN` is what the server infers.
-    pub(crate) types: &'a [Type],
-    /// The values in the binary form of these types; `None` is NULL.
-    pub(crate) encode: &'a (dyn Fn(&[Type]) -> Result<Values> + Sync),
-}
-
-impl std::fmt::Debug for Question<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Question").field("sql", &self.sql).finish_non_exhaustive()
-    }
-}
-
-impl Question<'_> {
-    /// Its statement on this connection.
-    pub(super) async fn prepare(&self, client: &Object) -> Result<Statement> {
-        Ok(client.prepare_typed_cached(self.sql, self.types).await?)
-    }
-}
-
-/// The values of a statement's parameters; `None` is NULL.
-pub(crate) type Values = Vec<Option<Encoded>>;
-
-/// Bytes that are a parameter's binary form already.
-#[derive(Clone)]
-pub(crate) enum Encoded {
-    /// All of them.
-    Value(Bytes),
-    /// Those of an array, and how many bytes the parameters behind it have.
-    Array(Array, usize),
-}
-
-impl Encoded {
-    /// These arrays, one parameter each.
-    pub(super) fn arrays(arrays: Vec<Array>) -> Vec<Encoded> {
-        let mut behind = 0;
-        let mut parameters: Vec<Encoded> = arrays
-            .into_iter()
-            .rev()
-            .map(|array| {
-                let parameter = Encoded::Array(array, behind);
-                behind += parameter.len();
-                parameter
-            })
-            .collect();
-        parameters.reverse();
-        parameters
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Encoded::Value(bytes) => bytes.len(),
-            Encoded::Array(Array { head, elements }, _) => head.len() + elements.len(),
-        }
-    }
-}
-
-impl ToSql for Encoded {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        match self {
-            Encoded::Value(bytes) => out.put_slice(bytes),
-            Encoded::Array(Array { head, elements }, behind) => {
-                // Else the buffer would grow, and be copied, with each of them.
-                out.reserve(head.len() + elements.len() + behind);
-                out.put_slice(head);
-                out.put_slice(elements);
-            }
-        }
-        Ok(IsNull::No)
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    postgres_types::to_sql_checked!();
-}
-
-impl std::fmt::Debug for Encoded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Encoded({} bytes)", self.len())
-    }
-}
-
-/// A parameter whose `Debug`, which the driver logs, prints no value.
-struct Unprinted<'a>(&'a (dyn ToSql + Sync));
-
-impl ToSql for Unprinted<'_> {
-    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        self.0.to_sql_checked(ty, out)
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    fn encode_format(&self, ty: &Type) -> Format {
-        self.0.encode_format(ty)
-    }
-
-    postgres_types::to_sql_checked!();
-}
-
-impl std::fmt::Debug for Unprinted<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("…")
-    }
 }

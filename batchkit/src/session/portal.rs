@@ -14,8 +14,9 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::Instant;
 use tokio_postgres::{IsolationLevel as DriverLevel, Portal, RowStream, Statement, Transaction};
 
-use super::client::{Pooled, Question, Values, push};
+use super::client::{Pooled, push};
 use super::fate::settle;
+use super::values::{Question, Values};
 use crate::error::Result;
 use crate::retry::within;
 use crate::settings::{DatabaseSettings, IsolationLevel, Plans};

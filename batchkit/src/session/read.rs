@@ -10,7 +10,8 @@ use postgres_types::{ToSql, Type};
 use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 
-use super::client::{Encoded, Question, Session, Values, read_decoded};
+use super::client::{Session, read_decoded};
+use super::values::{Encoded, Question, Values};
 use crate::error::Result;
 use crate::settings::{Opening, Plans};
 use crate::wire::{Decoder, EncodedRows};

@@ -3,7 +3,8 @@
 
 use postgres_types::{Oid, ToSql};
 
-use super::client::{Encoded, Session};
+use super::client::Session;
+use super::values::Encoded;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::Plans;
 use crate::sql::{Source, stage_copy, stage_drop};

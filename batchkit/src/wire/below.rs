@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::rows::{EncodedRows, RowsBuilder};
+use super::builder::RowsBuilder;
+use super::rows::EncodedRows;
 
 /// Rows of one kind below some others.
 #[derive(Clone, Default)]

@@ -6,6 +6,7 @@
 
 mod arrays;
 mod below;
+mod builder;
 mod check;
 mod column_type;
 mod columns;
@@ -19,6 +20,7 @@ mod write;
 
 pub(crate) use arrays::{Array, RowType, column_arrays, row_array, staged_rows};
 pub(crate) use below::Below;
+pub(crate) use builder::{RowsBuilder, put_field};
 pub use column_type::ColumnType;
 pub(crate) use column_type::base;
 pub(crate) use decoded::{Decoder, Start, decoding};
@@ -27,7 +29,7 @@ pub(crate) use fields::RawFields;
 pub(crate) use form::RowForm;
 pub(crate) use read::Raw;
 pub use read::RowReader;
-pub(crate) use rows::{EncodedRows, RowsBuilder, put_field};
+pub(crate) use rows::EncodedRows;
 pub use write::{ColumnWriter, RowWriter};
 
 #[cfg(test)]

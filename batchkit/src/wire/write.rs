@@ -62,6 +62,11 @@ impl<'a> RowWriter<'a> {
         ColumnWriter { out, column }
     }
 
+    /// How many fields the row has.
+    pub(crate) fn fields(&self) -> usize {
+        self.columns.len()
+    }
+
     /// The position of the field that was asked for last.
     pub(super) fn last(&self) -> usize {
         self.next.saturating_sub(1)

@@ -1,0 +1,256 @@
+//! Encoding rows one after the other, in whichever form.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+
+use super::below::BelowBuilder;
+use super::column_type::ColumnType;
+use super::columns::ColumnBuilder;
+use super::fault::Fault;
+use super::form::RowForm;
+use super::rows::EncodedRows;
+use super::write::{ColumnWriter, RowWriter};
+
+/// The most bytes of one row. The server takes no message of 1 GB (its `MaxAllocSize`), in which a row also has its
+/// types and its place in an array.
+const MAX_ROW_BYTES: usize = (1 << 30) - (1 << 16);
+
+/// Encodes rows one after the other; a row is in wholly or not at all.
+#[derive(Default)]
+pub(crate) struct RowsBuilder {
+    form: RowForm,
+    /// One row behind the other, where that is the form.
+    bytes: BytesMut,
+    ends: Vec<usize>,
+    /// One column beside the other, where that is the form.
+    columns: Vec<ColumnBuilder>,
+    /// The number of bytes of all rows.
+    own_bytes: usize,
+    len: usize,
+    /// The rows below these, by their kind.
+    below: Vec<BelowBuilder>,
+}
+
+impl RowsBuilder {
+    /// A builder of rows of so many fields, in this form.
+    pub(crate) fn of(form: RowForm, fields: usize) -> Self {
+        let mut columns = Vec::new();
+        if form == RowForm::Columns {
+            columns.resize_with(fields, ColumnBuilder::default);
+        }
+        RowsBuilder { form, columns, ..RowsBuilder::default() }
+    }
+
+    /// The number of bytes so far, those of the rows below too.
+    #[inline]
+    pub(crate) fn byte_len(&self) -> usize {
+        if self.below.is_empty() { self.own_bytes } else { self.all_bytes() }
+    }
+
+    #[cold]
+    fn all_bytes(&self) -> usize {
+        self.own_bytes + self.below.iter().map(|below| below.rows.byte_len()).sum::<usize>()
+    }
+
+    /// The rows of this kind below these.
+    pub(crate) fn below(&mut self, kind: usize) -> &mut BelowBuilder {
+        if self.below.len() <= kind {
+            self.below.resize_with(kind + 1, BelowBuilder::default);
+        }
+        &mut self.below[kind]
+    }
+
+    /// Takes back all rows but the first so many, and what is below them.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.len = rows;
+        self.ends.truncate(rows);
+        self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+        self.columns.iter_mut().for_each(|column| column.truncate(rows));
+        self.own_bytes = self.bytes.len() + self.columns.iter().map(|column| column.bytes.len()).sum::<usize>();
+        self.below.iter_mut().for_each(|below| below.truncate(rows));
+    }
+
+    /// The number of rows so far.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends one row of the given columns; `write` is called once for each, with its position in `columns`.
+    /// A row that fails leaves nothing behind; the position of its bad column is told.
+    pub(crate) fn push(
+        &mut self,
+        columns: &[ColumnType],
+        mut write: impl FnMut(usize, &mut ColumnWriter<'_>) -> Result<(), Fault>,
+    ) -> Result<(), (usize, Fault)> {
+        self.push_all(columns, |row| (0..columns.len()).try_for_each(|column| write(column, &mut row.field())))
+    }
+
+    /// The same; `write` is called once, and appends all fields.
+    #[inline]
+    pub(crate) fn push_all(
+        &mut self,
+        columns: &[ColumnType],
+        write: impl FnOnce(&mut RowWriter<'_>) -> Result<(), Fault>,
+    ) -> Result<(), (usize, Fault)> {
+        let start = self.begin_row(columns.len());
+        let mut row = RowWriter::new(&self.form, &mut self.bytes, &mut self.columns, columns);
+        let written = write(&mut row).map_err(|fault| (row.last(), fault));
+        if let Err(bad) = written {
+            self.take_back();
+            return Err(bad);
+        }
+        let is_giant = match self.columns.is_empty() {
+            true => self.end_line(start) > MAX_ROW_BYTES,
+            false => self.end_columns() > MAX_ROW_BYTES,
+        };
+        if is_giant {
+            self.truncate(self.len - 1);
+            return Err((columns.len().saturating_sub(1), Fault::TooLarge));
+        }
+        Ok(())
+    }
+
+    /// Begins a row; the number of bytes before it.
+    #[inline]
+    fn begin_row(&mut self, fields: usize) -> usize {
+        let start = self.bytes.len();
+        match self.form {
+            // A table has at most 1,600 columns.
+            RowForm::Copy => self.bytes.put_i16(i16::try_from(fields).unwrap_or(i16::MAX)),
+            RowForm::Elements(_) => self.bytes.put_u64(u64::try_from(fields).unwrap_or(u64::MAX)),
+            RowForm::Columns => {}
+        }
+        start
+    }
+
+    /// Ends a row in columns; the number of its bytes.
+    #[inline]
+    fn end_columns(&mut self) -> usize {
+        let (len, before) = (self.len, self.own_bytes);
+        self.own_bytes = self.columns.iter_mut().fold(0, |bytes, column| bytes + column.end_row(len));
+        self.len = len + 1;
+        self.own_bytes - before
+    }
+
+    /// Ends the row that began there, behind those before it; the number of its bytes.
+    #[inline]
+    fn end_line(&mut self, start: usize) -> usize {
+        let end = self.bytes.len();
+        if let RowForm::Elements(_) = self.form {
+            let length = i32::try_from(end - start - 4).unwrap_or(i32::MAX);
+            self.bytes[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        }
+        self.ends.push(end);
+        self.own_bytes = end;
+        self.len += 1;
+        end - start
+    }
+
+    /// Makes room for as many rows more, if they are like those that there are, and for so many bytes at most.
+    pub(crate) fn reserve(&mut self, rows: usize, most_bytes: usize) {
+        /// More is taken as it is needed.
+        const MOST_BYTES: usize = 16 << 20;
+        let most_bytes = most_bytes.min(MOST_BYTES);
+        // Numbers in texts become longer.
+        let bytes_of_one = (self.own_bytes / self.len.max(1) * 9 / 8).max(1);
+        let rows = rows.min(most_bytes / bytes_of_one);
+        let bytes_of = |bytes: usize| (bytes / self.len.max(1) * 9 / 8).saturating_mul(rows);
+        self.bytes.reserve(bytes_of(self.bytes.len()));
+        self.columns.iter_mut().for_each(|column| column.bytes.reserve(bytes_of(column.bytes.len())));
+        if self.columns.is_empty() {
+            self.ends.reserve(rows);
+        }
+    }
+
+    /// Takes back what was written of a row that has no form.
+    #[cold]
+    fn take_back(&mut self) {
+        self.truncate(self.len);
+    }
+
+    /// Appends rows that were encoded elsewhere.
+    pub(crate) fn append(&mut self, rows: &EncodedRows) {
+        let before = self.len;
+        if self.form == rows.form && self.form != RowForm::Columns {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(&rows.bytes);
+            self.ends.extend(rows.ends.iter().map(|end| start + end));
+            self.own_bytes = self.bytes.len();
+            self.len += rows.len;
+        } else {
+            (0..rows.len).for_each(|row| self.push_raw(rows.row(row)));
+        }
+        for (kind, below) in rows.below().iter().enumerate() {
+            self.below(kind).append(below, before);
+        }
+    }
+
+    /// Appends one row of raw fields; the rows are in the form of COPY, or in columns of which it has as many.
+    pub(crate) fn push_raw<'a>(&mut self, fields: impl Iterator<Item = Option<&'a [u8]>>) {
+        debug_assert!(matches!(self.form, RowForm::Copy | RowForm::Columns));
+        if self.form == RowForm::Columns {
+            for (column, field) in self.columns.iter_mut().zip(fields) {
+                put_field(&mut column.bytes, field);
+            }
+            self.end_columns();
+            return;
+        }
+        let start = self.bytes.len();
+        self.bytes.put_i16(0);
+        let mut count = 0;
+        for field in fields {
+            put_field(&mut self.bytes, field);
+            count += 1;
+        }
+        self.bytes[start..start + 2].copy_from_slice(&i16::to_be_bytes(count));
+        self.own_bytes = self.bytes.len();
+        self.ends.push(self.own_bytes);
+        self.len += 1;
+    }
+
+    /// Makes room for so many rows more, of so many bytes together. (In the form of COPY.)
+    pub(crate) fn reserve_bytes(&mut self, rows: usize, bytes: usize) {
+        self.bytes.reserve(bytes);
+        self.ends.reserve(rows);
+    }
+
+    /// Appends one row of so many fields; `write` appends these, each with its length in front. (In the form of COPY.)
+    #[inline]
+    pub(crate) fn push_whole(&mut self, fields: usize, write: impl FnOnce(&mut BytesMut)) {
+        debug_assert_eq!(self.form, RowForm::Copy);
+        self.bytes.put_i16(i16::try_from(fields).unwrap_or(i16::MAX));
+        write(&mut self.bytes);
+        self.own_bytes = self.bytes.len();
+        self.ends.push(self.own_bytes);
+        self.len += 1;
+    }
+
+    /// The rows so far; the builder is empty again.
+    pub(crate) fn finish(&mut self) -> EncodedRows {
+        let below = (!self.below.is_empty()).then(|| self.below.iter_mut().map(BelowBuilder::finish).collect());
+        self.own_bytes = 0;
+        EncodedRows {
+            form: self.form.clone(),
+            bytes: self.bytes.split().freeze(),
+            ends: Arc::new(std::mem::take(&mut self.ends)),
+            columns: self.columns.iter_mut().map(ColumnBuilder::finish).collect(),
+            len: std::mem::take(&mut self.len),
+            below,
+            decoded: None,
+        }
+    }
+}
+
+/// Appends a field: its length (-1 for NULL) and its bytes. A field of over 2 GB was refused when it was written.
+#[inline]
+pub(crate) fn put_field(out: &mut BytesMut, field: Option<&[u8]>) {
+    match field {
+        None => out.put_i32(-1),
+        Some(value) => {
+            out.put_i32(i32::try_from(value.len()).unwrap_or(i32::MAX));
+            out.extend_from_slice(value);
+        }
+    }
+}
