@@ -68,13 +68,16 @@ impl Encoded {
     }
 }
 
+/// More bytes than a message has behind its parameters, with the short messages that follow it.
+const MESSAGE_END: usize = 1 << 10;
+
 impl ToSql for Encoded {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         match self {
             Encoded::Value(bytes) => out.put_slice(bytes),
             Encoded::Array(Array { head, elements }, behind) => {
-                // Else the buffer would grow, and be copied, with each of them.
-                out.reserve(head.len() + elements.len() + behind);
+                // Else the buffer would grow, and be copied, with each of them and with what ends the message.
+                out.reserve(head.len() + elements.len() + behind + MESSAGE_END);
                 out.put_slice(head);
                 out.put_slice(elements);
             }
