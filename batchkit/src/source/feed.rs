@@ -73,6 +73,10 @@ pub(crate) struct Piece {
 /// The encoding of some rows, to be done anywhere.
 pub(crate) type Job = Box<dyn FnOnce(&Layout) -> Piece + Send>;
 
+/// How many rows were encoded, and what became of the row behind them if that is something else; `None` of that is the
+/// end.
+pub(crate) type Many = (usize, Option<Option<Encoded>>);
+
 /// Rows that encode themselves one after the other.
 pub(crate) trait Feed: Send {
     /// Whether rows come from a stream: they are waited for, and never all held at once where that can be helped.
@@ -88,14 +92,8 @@ pub(crate) trait Feed: Send {
     /// Encodes the next row, which was waited for; `None` at the end.
     fn encode_next(&mut self, layout: &Layout, into: &mut RowsBuilder) -> Option<Encoded>;
 
-    /// Encodes the next rows, which are no stream's, until there are as many as a chunk has. How many it were, and what
-    /// became of the row behind them if that is something else; `None` of that is the end.
-    fn encode_many(
-        &mut self,
-        layout: &Layout,
-        into: &mut RowsBuilder,
-        limits: Limits,
-    ) -> (usize, Option<Option<Encoded>>) {
+    /// Encodes the next rows, which are no stream's, until there are as many as a chunk has.
+    fn encode_many(&mut self, layout: &Layout, into: &mut RowsBuilder, limits: Limits) -> Many {
         encode_one_by_one(self, layout, into, limits)
     }
 
@@ -124,13 +122,8 @@ pub(crate) trait Feed: Send {
     }
 }
 
-/// The same one by one.
-fn encode_one_by_one(
-    feed: &mut (impl Feed + ?Sized),
-    layout: &Layout,
-    into: &mut RowsBuilder,
-    limits: Limits,
-) -> (usize, Option<Option<Encoded>>) {
+/// Encodes the next rows one by one, until there are as many as a chunk has.
+fn encode_one_by_one(feed: &mut (impl Feed + ?Sized), layout: &Layout, into: &mut RowsBuilder, limits: Limits) -> Many {
     let before = into.len();
     while into.len() < limits.rows && into.byte_len() < limits.bytes {
         match feed.encode_next(layout, into) {
@@ -150,7 +143,7 @@ fn encode_plain<R>(
     limits: Limits,
     write_all: impl Fn(&R, &mut RowWriter<'_>) -> Result<(), Fault>,
     write: impl Fn(&R, usize, &mut ColumnWriter<'_>) -> Result<(), Fault>,
-) -> (usize, Option<Option<Encoded>>) {
+) -> Many {
     let before = into.len();
     while into.len() < limits.rows && into.byte_len() < limits.bytes {
         let Some(row) = rows.next() else { return (into.len() - before, Some(None)) };
@@ -185,16 +178,14 @@ fn invalid(
 #[inline]
 fn encode_row<M: BatchModel, R: WriteRow<M>>(row: &R, layout: &Layout, into: &mut RowsBuilder) -> Encoded {
     let write = |position: usize, out: &mut ColumnWriter<'_>| row.write(layout.columns[position], out);
-    let encoded = if layout.columns == R::COLUMNS {
-        match into.push_all(&layout.types, |all| row.write_all(all)) {
-            Ok(()) => Encoded::Row,
-            Err((column, fault)) => invalid(layout, column, fault, write),
-        }
+    let pushed = if layout.columns == R::COLUMNS {
+        into.push_all(&layout.types, |all| row.write_all(all))
     } else {
-        match into.push(&layout.types, &write) {
-            Ok(()) => Encoded::Row,
-            Err((column, fault)) => invalid(layout, column, fault, write),
-        }
+        into.push(&layout.types, &write)
+    };
+    let encoded = match pushed {
+        Ok(()) => Encoded::Row,
+        Err((column, fault)) => invalid(layout, column, fault, write),
     };
     if layout.below.is_empty() || !matches!(encoded, Encoded::Row) {
         return encoded;
@@ -229,12 +220,7 @@ where
         Some(encode_row::<M, _>(&row, layout, into))
     }
 
-    fn encode_many(
-        &mut self,
-        layout: &Layout,
-        into: &mut RowsBuilder,
-        limits: Limits,
-    ) -> (usize, Option<Option<Encoded>>) {
+    fn encode_many(&mut self, layout: &Layout, into: &mut RowsBuilder, limits: Limits) -> Many {
         let is_plain = layout.below.is_empty() && layout.columns == <I::Item as WriteRow<M>>::COLUMNS;
         if !is_plain {
             return encode_one_by_one(self, layout, into, limits);
@@ -421,12 +407,7 @@ where
         })
     }
 
-    fn encode_many(
-        &mut self,
-        layout: &Layout,
-        into: &mut RowsBuilder,
-        limits: Limits,
-    ) -> (usize, Option<Option<Encoded>>) {
+    fn encode_many(&mut self, layout: &Layout, into: &mut RowsBuilder, limits: Limits) -> Many {
         let write = |key: &I::Item, part: usize, out: &mut ColumnWriter<'_>| key.write_key(part, out);
         encode_plain(&mut self.0, layout, into, limits, |key, all| key.write_all(all), write)
     }

@@ -130,7 +130,8 @@ pub fn page(results: &Results, charts: &[Option<String>]) -> String {
     if !results.crossover.is_empty() {
         text.push_str(
             "\n## The transports\n\nbatchkit's own ways of sending rows, each forced, and the one that it takes by itself \
-             (`Auto`), in microseconds per row of one chunk. By these tables `Auto` is set.\n",
+             (`Auto`), in microseconds per row of one chunk. `Auto` is set by these tables, \
+             and by the round trips of each: COPY has one more than a statement, which costs little by a socket.\n",
         );
         let mut verbs: Vec<_> = results.crossover.iter().map(|one| one.verb).collect();
         verbs.dedup();
