@@ -10,7 +10,7 @@ use super::convert::{As, Convert, Itself};
 use crate::wire::{ColumnWriter, Fault, RowWriter};
 
 /// A unique key that the struct declares.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UniqueKey {
     /// Its name: the group's, the field's, or `key` for the primary one.
     pub name: &'static str,

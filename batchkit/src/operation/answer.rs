@@ -6,9 +6,8 @@ use futures_util::FutureExt;
 
 use super::graph::Graph;
 use super::relations::relate_slots;
-use crate::catalog::Table;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Model, ReadRow};
+use crate::model::ReadRow;
 use crate::relation::Stored;
 use crate::report::Report;
 use crate::session::{self, StoredRow};
@@ -99,8 +98,7 @@ fn with_below<M: ReadRow>(
     graph: &Graph,
     below: session::Graph,
 ) -> Result<Vec<Option<M>>> {
-    let tables = graph.tables().into_iter().map(|(model, table)| (model, read_types(model, &table)));
-    let mut stored = Stored::new(std::iter::once((M::MODEL, types)).chain(tables).collect());
+    let mut stored = Stored::new(std::iter::once((M::MODEL, types)).chain(graph.types()).collect());
     let keys = graph.keys();
     // Also where nothing is below a row, that is known.
     let tree = graph.tree(below.depth + 1);
@@ -112,15 +110,6 @@ fn with_below<M: ReadRow>(
     let loaded = relate_slots(rows, tree, &mut stored).now_or_never();
     // What is stored is at hand: nothing is waited for.
     loaded.unwrap_or_else(|| Err(Error::new(ErrorKind::Accounting, "what was inserted is not at hand")))
-}
-
-/// The types to decode all columns of the model with.
-pub(crate) fn read_types(model: &Model, table: &Table) -> Arc<[ColumnType]> {
-    let columns = model.columns.iter().filter_map(|column| {
-        let found = table.column(column.name)?;
-        Some(ColumnType::new(found.ty.clone(), found.not_null, |ty| column.accepts(ty)))
-    });
-    columns.collect()
 }
 
 /// Decodes one row of all of the model's columns.

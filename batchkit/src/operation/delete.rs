@@ -10,7 +10,7 @@ use crate::session::Reading;
 use crate::sql::{self, Form, Source, TableSql};
 
 /// The verb of [`BatchOperations::batch_delete`](crate::BatchOperations::batch_delete).
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Delete {
     key: UniqueKey,
     hard: bool,

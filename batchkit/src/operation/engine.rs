@@ -9,14 +9,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::answer::{Answered, read_types};
+use super::answer::Answered;
 use super::equal::Asking;
 use super::graph::{Graph, Keys};
+use super::known::{Kind, Known, KnownTables};
 use super::renewal::Renewal;
 use super::target::{Target, is_narrow, source_of};
 use super::verb::Verb;
 use crate::books::{Books, Tracker};
-use crate::catalog::{Catalog, Table, check};
 use crate::config::{BatchConfig, DuplicatePolicy, OnRowError, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
@@ -29,16 +29,16 @@ use crate::report::Outcome;
 use crate::retry::{Policy, Retries, Shared, Works, within};
 use crate::session::{Session, Within};
 use crate::settings::Opening;
-use crate::source::{Chunks, Feed, Layout, Positions};
-use crate::sql::{Form, TableSql};
+use crate::source::{Chunks, Feed, Positions};
+use crate::sql::{self, Form, TableSql};
 use crate::strategy::{self, Function, InCaller, InPool, Post, Runner};
-use crate::wire::{RowForm, Start};
+use crate::wire::Start;
 
 /// What all calls of one `BatchOperations` share.
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
     pub(crate) pool: Pool,
-    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) tables: Arc<KnownTables>,
     pub(crate) config: BatchConfig,
     pub(crate) observer: ErrorObserver,
     pub(crate) meter: Arc<Meter>,
@@ -48,17 +48,14 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// The table of `model` as the server describes it; the model was found to match it.
-    pub(crate) async fn table(&self, model: &Model, within: Option<Within<'_>>) -> Result<Arc<Table>> {
-        if let Some(table) = self.catalog.known(model) {
-            return Ok(table);
+    pub(crate) async fn known(&self, model: &'static Model, within: Option<Within<'_>>) -> Result<Arc<Known>> {
+        if let Some(known) = self.tables.get(model) {
+            return Ok(known);
         }
         let named = |error: Error| error.in_table(model.display_name());
         let mut session = Session::open(&self.pool, within).await.map_err(named)?;
         session.begin(&Opening::plain(), false).await.map_err(named)?;
-        let loaded = self.catalog.table(model, &mut session).await.and_then(|table| {
-            check(model, &table).inspect_err(|_| self.catalog.clear())?;
-            Ok(table)
-        });
+        let loaded = self.tables.load(model, &mut session).await;
         session.rollback().await;
         loaded.map_err(named)
     }
@@ -70,7 +67,7 @@ impl Engine {
 
     /// Forgets what is known of tables and statements: the next call asks again.
     pub(crate) fn forget(&self) {
-        self.catalog.clear();
+        self.tables.clear();
         self.pool.manager().statement_caches.clear();
     }
 }
@@ -94,7 +91,7 @@ pub(crate) struct Request<'a> {
 /// What a call knows before any row is encoded.
 struct Prepared {
     columns: Vec<usize>,
-    table: Arc<Table>,
+    known: Arc<Known>,
     graph: Graph,
 }
 
@@ -147,7 +144,7 @@ impl Request<'_> {
         let mut retries = Retries::new(policy);
         loop {
             match policy.within_deadline(self.tables()).await {
-                Ok((table, graph)) => return Ok(Some(Prepared { columns, table, graph })),
+                Ok((known, graph)) => return Ok(Some(Prepared { columns, known, graph })),
                 Err(error) => retries.pause_after(error).await?,
             }
         }
@@ -171,14 +168,14 @@ impl Request<'_> {
         let started = Instant::now();
         let call = watch::Sender::new(());
         let policy = Arc::new(Policy::new(&self.config, call.subscribe(), std::mem::take(&mut self.observer)));
-        let Prepared { columns, table, graph } = match Box::pin(self.prepare(&policy)).await {
+        let Prepared { columns, known, graph } = match Box::pin(self.prepare(&policy)).await {
             Ok(Some(prepared)) => prepared,
             end => return self.end_unsent(end.err(), started, observation),
         };
-        tracing::Span::current().record("db.namespace", &table.database);
+        tracing::Span::current().record("db.namespace", &known.table.database);
         let children = self.feed.children();
         let below_form = self.asked;
-        let keys = Keys::of(&graph, self.model, &table, &columns, self.verb.form(self.asked, Some(&table)));
+        let keys = Keys::of(&graph, &known, &columns, self.verb.form(self.asked, Some(&known.table)));
         let form = keys.form;
         let rejects = self.config.on_row_error == OnRowError::Reject;
         let verb: Arc<dyn Verb> = Arc::from(self.verb);
@@ -186,11 +183,15 @@ impl Request<'_> {
         let (pace, concurrent) = (Arc::clone(&style.pace), style.concurrent);
         // Of a stream or an iterator nobody knows that its rows are few.
         let chunk_rows = self.feed.known_len().unwrap_or(usize::MAX).min(pace.limits().rows);
-        let target = Target { model: self.model, table: &table, columns: &columns, rejects, writes: verb.writes() };
-        let work = target.graph_work(&*verb, self.config.transport, below_form, &graph, &keys);
+        let target = Target { known: &known, columns: &columns, writes: verb.writes() };
+        let asked = self.config.transport;
         // Where there is no way, that is told when the books are open.
-        let form_of_rows = work.as_ref().map_or(RowForm::Copy, |(work, _)| work.form(chunk_rows, columns.len()));
-        let layout = Arc::new(Layout { form: form_of_rows, ..target.layout(&*verb, graph.layouts()) });
+        let plan = graph.is_empty().then(|| known.plan(Kind { verb: &verb, columns: &columns, asked, form }));
+        let (ways, layout) = match plan {
+            Some(Ok(plan)) => (Ok(Arc::clone(&plan.ways)), plan.layout(&target, chunk_rows)),
+            Some(Err(error)) => (Err(error), Arc::new(target.layout(&*verb, Vec::new()))),
+            None => (target.graph_ways(&verb, asked, &keys), Arc::new(target.layout(&*verb, graph.layouts()))),
+        };
         let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key), started);
         let ledger = ledger.counting(&policy.round_trips);
         let books = Books::new(ledger, self.sink, observation, self.config.log_progress, self.tracker.as_ref());
@@ -198,18 +199,20 @@ impl Request<'_> {
         let deadline = policy.deadline.filter(|_| self.within.is_none());
         let chunks = Chunks::new(self.feed, self.model, Arc::clone(&layout), style).until(deadline);
         let mut running = Running { chunks, books: Arc::clone(&books) };
-        let types = read_types(self.model, &table);
+        let types = Arc::clone(&known.types);
         let post = self.post.map(|function| Arc::new(Post { function, types: Arc::clone(&types) }));
         let result = async {
-            let (mut work, choices) = work?;
+            let ways = ways?;
+            let below = graph.works(asked, below_form, &keys)?;
+            tracing::Span::current()
+                .record("batchkit.transport", tracing::field::debug(ways.of(chunk_rows).transport));
+            let mut work = target.work(&*verb, ways, form, rejects, below);
             let decode = self.decode.map(|start| (start, Arc::clone(&types)));
             work.decode.clone_from(&decode);
-            tracing::Span::current()
-                .record("batchkit.transport", tracing::field::debug(choices.of(chunk_rows).transport));
             let (pool, fallback) = (self.engine.pool.clone(), strategy::fallback(&self.config));
             let mut runner = match self.within {
                 None => {
-                    let (engine, transport) = (self.engine.clone(), self.config.transport);
+                    let (engine, transport) = (self.engine.clone(), asked);
                     let model = self.model;
                     let verb = Arc::clone(&verb);
                     let renewal =
@@ -275,6 +278,7 @@ impl Request<'_> {
             may_stage: true,
             rows_possible: true,
             columns_possible: !columns.is_empty(),
+            columns_alone: !columns.is_empty() && sql::columns_layout(&declared, &columns).whole.is_empty(),
             gives_columns: !columns.is_empty(),
             matchable: self.verb.matchable(self.model, &declared),
             triggered: declared.triggered,
@@ -285,22 +289,21 @@ impl Request<'_> {
             form,
         };
         let choice = plan::choose(self.config.transport, &facts)?;
-        Ok(self.verb.sql(self.model, &declared, source_of(choice, true), choice.transport == Transport::Single, form))
+        Ok(self.verb.sql(self.model, &declared, source_of(choice, &facts), choice.transport == Transport::Single, form))
     }
 
     /// The way that the call would take.
     pub(crate) async fn explain(mut self) -> Result<Explanation> {
         let columns = self.resolve()?;
-        let table = self.table().await?;
-        let form = self.verb.form(self.asked, Some(&table));
+        let known = self.known().await?;
+        let form = self.verb.form(self.asked, Some(&known.table));
         let rejects = self.config.on_row_error == OnRowError::Reject;
-        let writes = self.verb.writes();
-        let target = Target { model: self.model, table: &table, columns: &columns, rejects, writes };
-        let (work, choices) = target.work(&*self.verb, self.config.transport, form, Vec::new())?;
+        let target = Target { known: &known, columns: &columns, writes: self.verb.writes() };
+        let ways = target.ways(&*self.verb, self.config.transport, form)?;
         let most = strategy::style(&self.config, self.feed.known_len(), rejects).pace.limits().rows;
         let rows = if self.feed.is_stream() { most } else { self.feed.count_rest().min(most) };
-        let choice = choices.of(rows);
-        Ok(Explanation { transport: choice.transport, reason: choice.reason, sql: work.way(rows).sql.clone() })
+        let way = ways.of(rows);
+        Ok(Explanation { transport: way.transport, reason: way.reason, sql: way.sql.clone() })
     }
 
     fn resolve(&mut self) -> Result<Vec<usize>> {
@@ -311,21 +314,21 @@ impl Request<'_> {
     }
 
     /// The table, and what is below its rows.
-    async fn tables(&mut self) -> Result<(Arc<Table>, Graph)> {
-        let table = self.table().await?;
+    async fn tables(&mut self) -> Result<(Arc<Known>, Graph)> {
+        let known = self.known().await?;
         let children = self.feed.children();
         if children.is_empty() {
-            return Ok((table, Graph::default()));
+            return Ok((known, Graph::default()));
         }
         let within = self.within.as_mut().map(Within::lend);
-        let graph = Graph::of(&self.engine, within, self.model, &table, children).await?;
-        Ok((table, graph))
+        let graph = Graph::of(&self.engine, within, &known, children).await?;
+        Ok((known, graph))
     }
 
-    async fn table(&mut self) -> Result<Arc<Table>> {
-        let table = self.engine.table(self.model, self.within.as_mut().map(Within::lend)).await?;
-        self.verb.refuse(self.model, &table)?;
-        Ok(table)
+    async fn known(&mut self) -> Result<Arc<Known>> {
+        let known = self.engine.known(self.model, self.within.as_mut().map(Within::lend)).await?;
+        self.verb.refuse(self.model, &known.table)?;
+        Ok(known)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rows of the input with equal keys: found before anything is sent, and resolved by the declared policy.
 
 use super::engine::{Engine, Running};
+use super::known::Known;
 use super::target::Target;
 use super::verb::Unique;
 use crate::catalog::TableColumn;
@@ -12,7 +13,7 @@ use crate::report::Outcome;
 use crate::retry::{Policy, Retries};
 use crate::session::{Session, Within};
 use crate::source::Positions;
-use crate::sql::{self, Source, TableSql};
+use crate::sql::{self, Source};
 use crate::wire::EncodedRows;
 
 /// Encoded rows and their input positions.
@@ -94,7 +95,7 @@ impl Asking<'_, '_, '_> {
 
     /// Whether these columns' values are equal where their bytes are.
     fn equal_bytes(&self, key: &[usize]) -> bool {
-        let Target { model, table, .. } = self.target;
+        let Known { model, table, .. } = self.target.known;
         key.iter().filter_map(|&c| table.column(model.columns[c].name)).all(TableColumn::equal_bytes)
     }
 
@@ -150,9 +151,8 @@ impl Asking<'_, '_, '_> {
 
     /// Asks the server which rows have equal keys.
     async fn ask(&mut self, key: &[usize], rows: &EncodedRows, nulls_equal: bool) -> Result<Pairs> {
-        let table_sql = TableSql::known(self.target.model, self.target.table);
-        let carrier = self.target.columns_carrier(&table_sql, key);
-        let sql = sql::duplicates(&table_sql, Source::Columns, key, nulls_equal);
+        let carrier = self.target.columns_carrier(key);
+        let sql = sql::duplicates(&self.target.known.sql, Source::Columns, key, nulls_equal);
         let within = self.within.as_mut().map(Within::lend);
         let session = Session::open(&self.engine.pool, within).await?.counted(&self.policy.round_trips);
         session.begin(&self.policy.opening, false).await?;

@@ -9,7 +9,7 @@ use crate::session::{Matching, Reading};
 use crate::sql::{self, Form, Source, TableSql};
 
 /// The verb of [`BatchOperations::batch_get`](crate::BatchOperations::batch_get).
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Get {
     key: UniqueKey,
     with_deleted: bool,

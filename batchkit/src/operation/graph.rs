@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use super::answer::read_types;
 use super::engine::Engine;
 use super::insert::Insert;
+use super::known::Known;
 use super::target::Target;
 use super::verb::Verb;
-use crate::catalog::Table;
 use crate::config::Transport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Association, Child, GraphRows, Model};
 use crate::relation::Tree;
 use crate::session::{Above, ChildWork, Draw, Place, Within};
 use crate::source::{ChildLayout, ChildLayouts, Wiring, is_recursive};
-use crate::sql::{self, Form, TableSql};
+use crate::sql::{self, Form};
 use crate::wire::ColumnType;
 
 /// The kinds of rows below a call's rows.
@@ -30,29 +29,28 @@ struct Kind {
     number: usize,
     association: &'static Association,
     rows: GraphRows,
-    table: Arc<Table>,
+    known: Arc<Known>,
     wiring: Wiring,
     /// `None` where rows of the same kinds as these are below them.
     below: Option<Graph>,
 }
 
 impl Graph {
-    /// Looks up what is below rows of `model`, and asks the catalogue about the tables.
+    /// Looks up what is below rows of this table, and asks the catalogue about the tables.
     pub(super) async fn of(
         engine: &Engine,
         mut within: Option<Within<'_>>,
-        model: &'static Model,
-        table: &Table,
+        known: &Known,
         children: &'static [Child],
     ) -> Result<Graph> {
-        let top = GraphRows { model, columns: &[], children };
-        Graph::below(engine, &mut within, table, top, &mut Vec::new()).await
+        let top = GraphRows { model: known.model, columns: &[], children };
+        Graph::below(engine, &mut within, known, top, &mut Vec::new()).await
     }
 
     async fn below(
         engine: &Engine,
         within: &mut Option<Within<'_>>,
-        above: &Table,
+        above: &Known,
         rows: GraphRows,
         ancestors: &mut Vec<GraphRows>,
     ) -> Result<Graph> {
@@ -60,13 +58,13 @@ impl Graph {
         for child in rows.children {
             let below = (child.rows)();
             let recursive = is_recursive(&rows, &below, ancestors)?;
-            let table = engine.table(below.model, within.as_mut().map(Within::lend)).await?;
-            let kind = Kind::new(child.association, rows.model, above, below, table)?;
+            let known = engine.known(below.model, within.as_mut().map(Within::lend)).await?;
+            let kind = Kind::new(child.association, above, below, known)?;
             let graph = if recursive {
                 None
             } else {
                 ancestors.push(rows);
-                let graph = Box::pin(Graph::below(engine, within, &kind.table, below, ancestors)).await?;
+                let graph = Box::pin(Graph::below(engine, within, &kind.known, below, ancestors)).await?;
                 ancestors.pop();
                 Some(graph)
             };
@@ -89,20 +87,20 @@ impl Graph {
     pub(super) fn works(&self, asked: Transport, form: Form, above: &Keys) -> Result<Vec<ChildWork>> {
         let work = |kind: &Kind| {
             let (model, below) = (kind.rows.model, kind.below.as_ref());
-            let own = Keys::of(below.unwrap_or(self), model, &kind.table, &kind.wiring.columns, form);
+            let own = Keys::of(below.unwrap_or(self), &kind.known, &kind.wiring.columns, form);
             // Their own rows below find their keys where these do.
             if below.is_none() && (own.form, &own.columns) != (above.form, &above.columns) {
                 let what = format!("rows of `{}` below others of it give other columns than those", model.name);
                 return Err(Error::new(ErrorKind::Config, what));
             }
-            let target = Target { model, table: &kind.table, columns: &own.columns, rejects: false, writes: true };
+            let target = Target { known: &kind.known, columns: &own.columns, writes: true };
             let verb = Insert::of_columns(own.columns.clone());
-            verb.refuse(model, &kind.table)?;
+            verb.refuse(model, &kind.known.table)?;
             let works = below.map_or(Ok(Vec::new()), |below| below.works(asked, form, &own))?;
-            let (mut work, _) = target.work(&verb, asked, own.form, works)?;
-            if let Some(draw) = own.draw() {
-                work.draw(&draw);
-            }
+            let ways = match own.draw() {
+                Some(draw) => target.drawing_ways(&verb, asked, own.form, &draw)?,
+                None => target.known_ways(&(Arc::new(verb.clone()) as Arc<dyn Verb>), asked, own.form)?,
+            };
             Ok(ChildWork {
                 name: kind.association.name,
                 label: kind.association.label,
@@ -113,7 +111,7 @@ impl Graph {
                     .iter()
                     .map(|&(field, column)| (field, above.place(column)))
                     .collect(),
-                work,
+                work: target.work(&verb, ways, own.form, false, works),
                 recursive: below.is_none(),
             })
         };
@@ -151,12 +149,12 @@ impl Graph {
         tree
     }
 
-    /// The models below and their tables.
-    pub(super) fn tables(&self) -> Vec<(&'static Model, Arc<Table>)> {
+    /// The models below, and how their rows are decoded.
+    pub(super) fn types(&self) -> Vec<(&'static Model, Arc<[ColumnType]>)> {
         let mut tables = Vec::new();
         for kind in &self.kinds {
-            tables.push((kind.rows.model, Arc::clone(&kind.table)));
-            tables.extend(kind.below.iter().flat_map(Graph::tables));
+            tables.push((kind.rows.model, Arc::clone(&kind.known.types)));
+            tables.extend(kind.below.iter().flat_map(Graph::types));
         }
         tables
     }
@@ -185,22 +183,21 @@ pub(super) struct Keys {
 
 impl Keys {
     /// The keys of rows that give these columns, as far as the rows of `below` take them.
-    pub(super) fn of(below: &Graph, model: &'static Model, table: &Table, given: &[usize], form: Form) -> Keys {
+    pub(super) fn of(below: &Graph, known: &Known, given: &[usize], form: Form) -> Keys {
         let mut keys = Keys { columns: given.to_vec(), drawn: Vec::new(), form };
         if below.is_empty() {
             return keys;
         }
-        let known = TableSql::known(model, table);
         let mut wanted: Vec<usize> = below.kinds.iter().flat_map(|kind| kind.association.columns).copied().collect();
         wanted.sort_unstable();
         wanted.dedup();
         for column in wanted.into_iter().filter(|column| !given.contains(column)) {
             keys.columns.push(column);
-            keys.drawn.extend(known.columns[column].sequence());
+            keys.drawn.extend(known.sql.columns[column].sequence());
         }
         let is_known = keys.columns.len() == given.len() + keys.drawn.len();
         // A trigger may change any key on its way in. Where rows come back, their keys come with them.
-        if is_known && !known.triggered && form != Form::Rows {
+        if is_known && !known.sql.triggered && form != Form::Rows {
             return keys;
         }
         Keys { columns: given.to_vec(), drawn: Vec::new(), form: Form::Rows }
@@ -227,21 +224,20 @@ impl Keys {
 impl Kind {
     fn new(
         number: usize,
-        above_model: &'static Model,
-        above: &Table,
+        above: &Known,
         rows: GraphRows,
-        table: Arc<Table>,
+        known: Arc<Known>,
     ) -> Result<Kind> {
-        let association = &above_model.associations[number];
-        let (key_types, types) = (read_types(above_model, above), read_types(rows.model, &table));
-        let wiring = Wiring::of(association, above_model, &rows, |key| key_types.get(key), |column| types.get(column))?;
-        Ok(Kind { number, association, rows, table, wiring, below: None })
+        let association = &above.model.associations[number];
+        let types = |column| known.types.get(column);
+        let wiring = Wiring::of(association, above.model, &rows, |key| above.types.get(key), types)?;
+        Ok(Kind { number, association, rows, known, wiring, below: None })
     }
 
     fn types(&self) -> Vec<ColumnType> {
         let found = self.wiring.columns.iter().filter_map(|&column| {
             let column = &self.rows.model.columns[column];
-            let found = self.table.column(column.name)?;
+            let found = self.known.table.column(column.name)?;
             Some(ColumnType::new(found.ty.clone(), found.not_null, |ty| column.accepts(ty)))
         });
         found.collect()

@@ -10,6 +10,7 @@ mod equal;
 mod get;
 mod graph;
 mod insert;
+mod known;
 mod list;
 mod post_process;
 mod pre_process;
@@ -47,7 +48,7 @@ pub(crate) use update::resolve as resolve_update;
 pub(crate) use upsert::resolve as resolve_upsert;
 pub use upsert::{Upsert, Upserted};
 
-use crate::catalog::{Catalog, Table};
+use crate::catalog::Table;
 use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Filter;
@@ -112,7 +113,7 @@ impl<M: BatchModel> BatchOperationsBuilder<M> {
         }
         let engine = Engine {
             pool: self.pool,
-            catalog: Arc::new(Catalog::default()),
+            tables: Arc::default(),
             config: self.config,
             observer: self.observer,
             meter: Arc::default(),
@@ -128,7 +129,7 @@ impl<M: BatchModel> BatchOperations<M> {
     pub fn new(pool: Pool) -> Self {
         let engine = Engine {
             pool,
-            catalog: Arc::new(Catalog::default()),
+            tables: Arc::default(),
             config: BatchConfig::default(),
             observer: ErrorObserver::default(),
             meter: Arc::default(),
@@ -162,7 +163,7 @@ impl<M: BatchModel> BatchOperations<M> {
     /// # Errors
     /// [`ErrorKind::Schema`] with all [`mismatches`](Error::mismatches).
     pub async fn check_schema(&self) -> Result<()> {
-        self.engine.catalog.clear();
+        self.engine.tables.clear();
         self.engine.pool.manager().statement_caches.clear();
         self.describe().await.map(drop)
     }
@@ -172,7 +173,7 @@ impl<M: BatchModel> BatchOperations<M> {
     /// # Errors
     /// Those of [`check_schema`](Self::check_schema).
     pub async fn describe(&self) -> Result<Arc<Table>> {
-        within(self.engine.deadline(), self.engine.table(M::MODEL, None)).await
+        within(self.engine.deadline(), self.engine.known(M::MODEL, None)).await.map(|known| Arc::clone(&known.table))
     }
 
     /// Inserts rows: of the model, or of its `new` form, where the server sets the `auto` columns.

@@ -7,10 +7,9 @@ use std::time::Duration;
 use postgres_types::Type;
 use tokio::sync::watch;
 
-use super::answer::read_types;
 use super::arguments::{declared_types, encode};
 use super::engine::Engine;
-use crate::catalog::Table;
+use super::known::Known;
 use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
@@ -42,21 +41,20 @@ pub(super) struct Prepared {
     pub(super) types: Vec<Type>,
     /// The types of the model's columns.
     pub(super) columns: Arc<[ColumnType]>,
-    table: TableSql,
+    known: Arc<Known>,
 }
 
 impl Prepared {
-    pub(super) fn new(model: &Model, table: &Table, statement: &impl Statement) -> Result<Self> {
-        let columns = read_types(model, table);
-        let table = TableSql::known(model, table);
+    pub(super) fn new(known: Arc<Known>, statement: &impl Statement) -> Result<Self> {
+        let columns = Arc::clone(&known.types);
         let (sql, types) = statement
-            .with(&table, &columns, |sql, arguments| Ok((sql.to_owned(), declared_types(arguments, &columns)?)))?;
-        Ok(Prepared { sql, types, columns, table })
+            .with(&known.sql, &columns, |sql, arguments| Ok((sql.to_owned(), declared_types(arguments, &columns)?)))?;
+        Ok(Prepared { sql, types, columns, known })
     }
 
     /// The values, once the server has told the parameters' types.
     pub(super) fn encode(&self, statement: &impl Statement, parameters: &[Type]) -> Result<Values> {
-        statement.with(&self.table, &self.columns, |_, arguments| encode(arguments, &self.columns, parameters))
+        statement.with(&self.known.sql, &self.columns, |_, arguments| encode(arguments, &self.columns, parameters))
     }
 }
 
@@ -127,8 +125,8 @@ async fn query_once(
     statement: &impl Statement,
     decode: Option<Start>,
 ) -> Result<Fetched> {
-    let table = engine.table(model, within.as_mut().map(Within::lend)).await?;
-    let prepared = Prepared::new(model, &table, statement)?;
+    let known = engine.known(model, within.as_mut().map(Within::lend)).await?;
+    let prepared = Prepared::new(known, statement)?;
     let encode = |parameters: &[Type]| prepared.encode(statement, parameters);
     let session = Session::open(&engine.pool, within).await?;
     let question = Question { sql: &prepared.sql, types: &prepared.types, encode: &encode };

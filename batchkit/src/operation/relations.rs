@@ -11,12 +11,11 @@ use deadpool_postgres::Object;
 use tokio::sync::watch;
 use tokio_postgres::IsolationLevel;
 
-use super::answer::read_types;
 use super::call::{Aligned, Call, Returning};
 use super::engine::Engine;
 use super::get::Get;
+use super::known::Known;
 use super::target::Target;
-use crate::catalog::Table;
 use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Model, ReadRow, RelationOrder, RelationPaths, Relations, Relationship};
@@ -25,7 +24,7 @@ use crate::relation::{Answers, Block, KeyNumbers, Owner, Question, Relate, Tree,
 use crate::retry::{Policy, Retries};
 use crate::session::{Encoded, JOINED_ROWS, Parameters, Read, Session, Within};
 use crate::settings::Plans;
-use crate::sql::{self, TableSql};
+use crate::sql;
 use crate::wire::{ColumnType, EncodedRows};
 
 /// A read whose rows come with what they are related to: see [`Call::load_relations`].
@@ -135,7 +134,7 @@ pub(super) async fn related<M: ReadRow>(
     let policy = Policy::new(&config, call.subscribe(), ErrorObserver::default());
     let mut tables = Vec::new();
     for model in tree.models(M::MODEL) {
-        tables.push((model, policy.within_deadline(engine.table(model, within.as_mut().map(Within::lend))).await?));
+        tables.push(policy.within_deadline(engine.known(model, within.as_mut().map(Within::lend))).await?);
     }
     relate_slots(slots, tree, &mut Server { engine, within, tables, policy: Arc::new(policy) }).await
 }
@@ -155,7 +154,7 @@ pub(crate) async fn relate_slots<M: ReadRow>(
 struct Server<'e, 'w> {
     engine: &'e Engine,
     within: Option<Within<'w>>,
-    tables: Vec<(&'static Model, Arc<Table>)>,
+    tables: Vec<Arc<Known>>,
     policy: Arc<Policy>,
 }
 
@@ -183,24 +182,22 @@ impl Asked<'_> {
 }
 
 impl Server<'_, '_> {
-    fn table(&self, model: &'static Model) -> Result<&Table> {
-        let known = self.tables.iter().find(|(known, _)| known.is(model));
+    fn table(&self, model: &'static Model) -> Result<&Known> {
+        let known = self.tables.iter().find(|known| known.model.is(model));
         let unknown = || Error::new(ErrorKind::UnknownRelation, format!("`{}` was not asked about", model.name));
-        known.map(|(_, table)| &**table).ok_or_else(unknown)
+        known.map(|known| &**known).ok_or_else(unknown)
     }
 
     /// The statements of a question.
     fn asked<'q>(&self, question: &'q Question) -> Result<Asked<'q>> {
         let association = question.association;
         let (model, target_model) = (question.model, (association.target)());
-        let table = self.table(model)?;
-        let own = TableSql::known(model, table);
-        let types = read_types(target_model, self.table(target_model)?);
-        let target = TableSql::known(target_model, self.table(target_model)?);
+        let (own, target) = (self.table(model)?, self.table(target_model)?);
+        let types = &target.types;
         let link = match &association.through {
             Some(through) => {
                 let model = (through.model)();
-                Some((TableSql::known(model, self.table(model)?), (through.columns)(), through.target_columns))
+                Some((&self.table(model)?.sql, (through.columns)(), through.target_columns))
             }
             None => None,
         };
@@ -214,10 +211,10 @@ impl Server<'_, '_> {
             by_key.iter().map(|&column| RelationOrder { column, descending: false }).collect();
         let columns = association.columns;
         let mut related = sql::Related {
-            own: &own,
+            own: &own.sql,
             columns,
-            through: link.as_ref().map(|(table, columns, target_columns)| (table, *columns, *target_columns)),
-            target: &target,
+            through: link,
+            target: &target.sql,
             target_columns: (association.target_columns)(),
             order: if association.order.is_empty() { &by_key } else { association.order },
             only_live: !self.engine.with_deleted,
@@ -228,11 +225,11 @@ impl Server<'_, '_> {
             related.order = &[];
         }
         let sql = sql::related(&related);
-        let target = Target { model, table, columns, rejects: false, writes: false };
-        let carrier = target.columns_carrier(&own, columns);
+        let target = Target { known: own, columns, writes: false };
+        let carrier = target.columns_carrier(columns);
         let lock = carrier.lock().map(Read::plain);
         let is_locked = lock.is_some();
-        let decoder = owner.decoder(question.decode, types, sort.unwrap_or_default());
+        let decoder = owner.decoder(question.decode, Arc::clone(types), sort.unwrap_or_default());
         let statement = |part: std::ops::Range<usize>| {
             let first = i64::try_from(part.start).unwrap_or(i64::MAX);
             let mut parameters = carrier.parameters(&question.keys.slice(part))?;
@@ -258,7 +255,7 @@ impl Server<'_, '_> {
 #[async_trait]
 impl Relate for Server<'_, '_> {
     fn types(&self, model: &'static Model) -> Result<Arc<[ColumnType]>> {
-        Ok(read_types(model, self.table(model)?))
+        Ok(Arc::clone(&self.table(model)?.types))
     }
 
     async fn answer(&mut self, questions: Vec<Question>) -> Result<Vec<Answers>> {

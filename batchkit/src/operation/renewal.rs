@@ -35,10 +35,10 @@ pub(super) struct Renewal {
 impl Renew for Renewal {
     async fn renew(&self) -> Result<Work> {
         self.engine.forget();
-        let table = self.engine.table(self.model, None).await?;
-        self.verb.refuse(self.model, &table)?;
-        let (columns, rejects, writes) = (&*self.layout.columns, self.rejects, self.verb.writes());
-        let target = Target { model: self.model, table: &table, columns, rejects, writes };
+        let known = self.engine.known(self.model, None).await?;
+        self.verb.refuse(self.model, &known.table)?;
+        let columns = &*self.layout.columns;
+        let target = Target { known: &known, columns, writes: self.verb.writes() };
         let layout = target.layout(&*self.verb, Vec::new());
         // An enum that was made anew has another number and the same labels.
         let name = |ty: &ColumnType| ty.ty().name().to_owned();
@@ -48,18 +48,20 @@ impl Renew for Renewal {
         }
         let mut graph = Graph::default();
         if !self.children.is_empty() {
-            graph = Graph::of(&self.engine, None, self.model, &table, self.children).await?;
+            graph = Graph::of(&self.engine, None, &known, self.children).await?;
             if !graph.is_encoded_as(&self.layout.below) {
                 let what = "the types of the tables' columns have changed since the rows were encoded";
                 return Err(Error::schema(&self.model.display_name(), vec![what.to_owned()]));
             }
         }
-        let keys = Keys::of(&graph, self.model, &table, columns, self.form);
+        let keys = Keys::of(&graph, &known, columns, self.form);
         if keys.form != self.form {
             let what = "the keys of the table are made in another way than when the call began";
             return Err(Error::schema(&self.model.display_name(), vec![what.to_owned()]));
         }
-        let (work, _) = target.graph_work(&*self.verb, self.transport, self.below_form, &graph, &keys)?;
+        let ways = target.graph_ways(&self.verb, self.transport, &keys)?;
+        let below = graph.works(self.transport, self.below_form, &keys)?;
+        let work = target.work(&*self.verb, ways, keys.form, self.rejects, below);
         Ok(Work { decode: self.decode.clone(), ..work })
     }
 }

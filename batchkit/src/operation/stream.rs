@@ -168,8 +168,8 @@ async fn open<M: ReadRow>(list: List<'_, M>, fetch_size: u32) -> Result<Open> {
     let policy = policy(&engine.config, timeout);
     let mut again = Again::new(&policy);
     let prepare = async || {
-        let table = engine.table(M::MODEL, None).await?;
-        let prepared = Prepared::new(M::MODEL, &table, &selection)?;
+        let known = engine.known(M::MODEL, None).await?;
+        let prepared = Prepared::new(known, &selection)?;
         let encode = |parameters: &[Type]| prepared.encode(&selection, parameters);
         let question = Question { sql: &prepared.sql, types: &prepared.types, encode: &encode };
         let unread = Unread::prepare(&engine.pool, &question, &engine.config.database).await?;

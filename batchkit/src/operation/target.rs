@@ -1,29 +1,29 @@
 //! What a call knows of its table: how its rows are encoded, which way they travel, and what they may break.
 
+use std::sync::Arc;
+
 use super::equal::Input;
-use super::graph::{Graph, Keys};
+use super::graph::Keys;
 use super::insert::Insert;
+use super::known::{Kind, Known};
 use super::verb::{Unique, Verb};
-use crate::catalog::{RelationKind, Table, TableKey};
+use crate::catalog::{RelationKind, TableKey};
 use crate::config::Transport;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Model;
-use crate::plan::{self, Choice, Facts};
+use crate::plan::{self, ByRows, Choice, Facts};
 use crate::reject::{KeyColumn, KeyShape};
 use crate::session::{
-    Carrier, ChildWork, Draw, INSERTED_ROWS, JOINED_ROWS, Matching, OtherWay, Place, Suspect, Suspects, Way, Work,
+    Carrier, ChildWork, Draw, INSERTED_ROWS, JOINED_ROWS, Matching, Place, Suspect, Suspects, Way, Ways, Work,
 };
 use crate::source::{ChildLayout, Layout};
 use crate::sql::{self, Foretold, Form, Source, TableSql};
 use crate::wire::{ColumnType, Fault, RowForm, RowType};
 
-/// The model, its table, and the columns that are encoded, in their order.
+/// The table, and the columns that are encoded, in their order.
+#[derive(Clone, Copy)]
 pub(super) struct Target<'t> {
-    pub(super) model: &'static Model,
-    pub(super) table: &'t Table,
+    pub(super) known: &'t Known,
     pub(super) columns: &'t [usize],
-    /// Whether bad rows are turned away.
-    pub(super) rejects: bool,
     /// Whether the call writes.
     pub(super) writes: bool,
 }
@@ -32,105 +32,119 @@ impl Target<'_> {
     /// What the rows are encoded to: their own types as they are sent, and which fields are the key.
     pub(super) fn layout(&self, verb: &dyn Verb, below: Vec<ChildLayout>) -> Layout {
         let found = self.columns.iter().filter_map(|&column| {
-            let column = &self.model.columns[column];
-            let found = self.table.column(column.name)?;
+            let column = &self.known.model.columns[column];
+            let found = self.known.table.column(column.name)?;
             Some(ColumnType::new(found.ty.clone(), found.not_null, |ty| column.accepts(ty)))
         });
         let types: Vec<ColumnType> = found.collect();
         let given = |key: &&[usize]| !key.is_empty() && key.iter().all(|column| self.columns.contains(column));
         let unique = verb.unique().map(|unique| unique.columns);
-        let declared = self.model.keys().map(|key| key.columns);
+        let declared = self.known.model.keys().map(|key| key.columns);
         let key = unique.as_deref().into_iter().chain(declared).find(given).unwrap_or_default();
         let columns = key.iter().map(|&column| {
             let field = self.field(column);
-            KeyColumn { name: self.model.columns[column].name, ty: types[field].ty().clone(), field }
+            KeyColumn { name: self.known.model.columns[column].name, ty: types[field].ty().clone(), field }
         });
         let key = KeyShape::new(columns.collect());
         Layout { columns: self.columns.to_vec(), types, form: RowForm::Copy, key, below }
     }
 
-    /// The same for rows with others below them, whose keys are drawn first where that can be.
-    pub(super) fn graph_work(
-        &self,
-        verb: &dyn Verb,
-        asked: Transport,
-        below_form: Form,
-        graph: &Graph,
-        keys: &Keys,
-    ) -> Result<(Work, Choices)> {
-        let works = graph.works(asked, below_form, keys)?;
-        let Some(draw) = keys.draw() else { return self.work(verb, asked, keys.form, works) };
+    /// How rows with others below them are sent: the keys of these are drawn first, where that can be.
+    pub(super) fn graph_ways(&self, verb: &Arc<dyn Verb>, asked: Transport, keys: &Keys) -> Result<Arc<Ways>> {
+        let Some(draw) = keys.draw() else { return self.known_ways(verb, asked, keys.form) };
         let sent = Target { columns: &keys.columns, ..*self };
-        let (mut work, choices) = sent.work(&Insert::of_columns(keys.columns.clone()), asked, keys.form, works)?;
-        work.suspects = self.suspects(verb, &TableSql::known(self.model, self.table));
-        work.draw(&draw);
-        Ok((work, choices))
+        sent.drawing_ways(&Insert::of_columns(keys.columns.clone()), asked, keys.form, &draw)
     }
 
-    /// Chooses the transport and writes down what is done with each chunk.
+    /// The ways that were chosen for a call like this one before, or are chosen now.
+    pub(super) fn known_ways(&self, verb: &Arc<dyn Verb>, asked: Transport, form: Form) -> Result<Arc<Ways>> {
+        let plan = self.known.plan(Kind { verb, columns: self.columns, asked, form })?;
+        Ok(Arc::clone(&plan.ways))
+    }
+
+    /// The ways of rows of which some columns are drawn first.
+    pub(super) fn drawing_ways(&self, verb: &Insert, asked: Transport, form: Form, draw: &Draw) -> Result<Arc<Ways>> {
+        let mut ways = self.ways(verb, asked, form)?;
+        ways.draw(draw);
+        Ok(Arc::new(ways))
+    }
+
+    /// What is done with each chunk.
     pub(super) fn work(
         &self,
         verb: &dyn Verb,
-        asked: Transport,
+        ways: Arc<Ways>,
         form: Form,
+        rejects: bool,
         below: Vec<ChildWork>,
-    ) -> Result<(Work, Choices)> {
-        let table_sql = TableSql::known(self.model, self.table);
-        let given_names: Vec<&str> = self.columns.iter().map(|&c| self.model.columns[c].name).collect();
-        let given = |name: &str| given_names.contains(&name);
-        let rows_possible = self.table.columns.iter().all(|column| !column.refuses_null || given(&column.name));
-        let layout = sql::columns_layout(&table_sql, self.columns);
-        // Without the lock, the table may become another one behind what was found out about it.
-        let can_foretell = form == Form::Rows && verb.plain_insert() && self.lock().is_some();
-        let foretold = can_foretell.then(|| sql::foretell(self.model, self.table, &table_sql, self.columns)).flatten();
-        let facts = Facts {
-            plain_insert: verb.plain_insert(),
-            takes_copy: self.table.takes_copy(),
-            may_stage: self.table.rights.temp,
-            rows_possible,
-            columns_possible: !self.columns.is_empty() && (rows_possible || layout.whole.is_empty()),
-            gives_columns: !self.columns.is_empty(),
-            matchable: verb.matchable(self.model, &table_sql),
-            triggered: table_sql.triggered,
-            fills_in: verb.inserts() && table_sql.filled_in(self.columns).next().is_some(),
-            narrow: is_narrow(&table_sql, self.columns),
-            foretold: foretold.is_some(),
-            updates: verb.updates(),
-            form,
-        };
-        let (choice, other) = plan::by_rows(asked, &facts)?;
-        let way = |choice: Choice| {
-            if let Some(foretold) = foretold.as_ref().filter(|_| form == Form::Rows && choice.into_target) {
-                return self.foretelling_way(&table_sql, foretold);
-            }
-            let carrier = self.carrier(&table_sql, choice, facts.rows_possible, form);
-            let single = choice.transport == Transport::Single;
-            let sql = verb.sql(self.model, &table_sql, carrier.source(), single, form);
-            let statement_rows = if verb.inserts() { INSERTED_ROWS } else { JOINED_ROWS };
-            let matching = carrier.source().and_then(|source| verb.matching(self.model, &table_sql, source, form));
-            Way { sql, carrier, statement_rows, draw: None, matching: matching.unwrap_or(Matching::Ordinal) }
-        };
-        let work = Work {
-            way: way(choice),
-            other: other.map(|(below, choice)| OtherWay { below, way: way(choice) }),
+    ) -> Work {
+        Work {
+            ways,
             form,
             reading: verb.reading(),
             unanswered: verb.unanswered(),
             // Asked about where bad rows are turned away, or are to be told of a graph.
-            suspects: match self.rejects || !below.is_empty() {
-                true => self.suspects(verb, &table_sql),
-                false => Suspects::new(Vec::new(), false),
+            suspects: match rejects || !below.is_empty() {
+                true => self.suspects(verb),
+                false => Suspects::default(),
             },
             writes: verb.writes(),
-            turns_away: self.rejects,
+            turns_away: rejects,
             below,
             decode: None,
+        }
+    }
+
+    /// Chooses the transports, and writes down their statements.
+    pub(super) fn ways(&self, verb: &dyn Verb, asked: Transport, form: Form) -> Result<Ways> {
+        let Known { model, table, sql: table_sql, .. } = self.known;
+        let given_names: Vec<&str> = self.columns.iter().map(|&c| model.columns[c].name).collect();
+        let given = |name: &str| given_names.contains(&name);
+        let rows_possible = table.columns.iter().all(|column| !column.refuses_null || given(&column.name));
+        let layout = sql::columns_layout(table_sql, self.columns);
+        // Without the lock, the table may become another one behind what was found out about it.
+        let can_foretell = form == Form::Rows && verb.plain_insert() && self.lock().is_some();
+        let foretold = can_foretell.then(|| sql::foretell(model, table, table_sql, self.columns)).flatten();
+        let facts = Facts {
+            plain_insert: verb.plain_insert(),
+            takes_copy: table.takes_copy(),
+            may_stage: table.rights.temp,
+            rows_possible,
+            columns_possible: !self.columns.is_empty() && (rows_possible || layout.whole.is_empty()),
+            columns_alone: !self.columns.is_empty() && layout.whole.is_empty(),
+            gives_columns: !self.columns.is_empty(),
+            matchable: verb.matchable(model, table_sql),
+            triggered: table_sql.triggered,
+            fills_in: verb.inserts() && table_sql.filled_in(self.columns).next().is_some(),
+            narrow: is_narrow(table_sql, self.columns),
+            foretold: foretold.is_some(),
+            updates: verb.updates(),
+            form,
         };
-        Ok((work, Choices { choice, other }))
+        let way = |choice: Choice| {
+            if let Some(foretold) = foretold.as_ref().filter(|_| form == Form::Rows && choice.into_target) {
+                return self.foretelling_way(choice, foretold);
+            }
+            let carrier = self.carrier(choice, &facts);
+            let single = choice.transport == Transport::Single;
+            let matching = carrier.source().and_then(|source| verb.matching(model, table_sql, source, form));
+            Way {
+                transport: choice.transport,
+                reason: choice.reason,
+                sql: verb.sql(model, table_sql, carrier.source(), single, form),
+                carrier,
+                statement_rows: if verb.inserts() { INSERTED_ROWS } else { JOINED_ROWS },
+                draw: None,
+                matching: matching.unwrap_or(Matching::Ordinal),
+            }
+        };
+        let ByRows { few, many } = plan::by_rows(asked, &facts)?;
+        Ok(Ways { few: few.into_iter().map(|(below, choice)| (below, way(choice))).collect(), many: way(many) })
     }
 
     /// The way of rows of which all that will be stored is known before they are sent: COPY of all columns.
-    fn foretelling_way(&self, table_sql: &TableSql, foretold: &Foretold) -> Way {
+    fn foretelling_way(&self, choice: Choice, foretold: &Foretold) -> Way {
+        let table_sql = &self.known.sql;
         let all: Vec<usize> = (0..table_sql.columns.len()).collect();
         let (sql, lock) = (sql::draw(&foretold.drawn, Some(&foretold.holds)), self.lock());
         let mut drawn = (0..foretold.drawn.len()).map(Place::Drawn);
@@ -140,20 +154,27 @@ impl Target<'_> {
         };
         let places = all.iter().filter_map(place).collect();
         let draw = Some(Draw { sql, lock, places });
-        let sql = sql::copy_from(table_sql, &all);
-        Way { sql, carrier: Carrier::CopyInto, statement_rows: INSERTED_ROWS, draw, matching: Matching::Ordinal }
+        Way {
+            transport: choice.transport,
+            reason: choice.reason,
+            sql: sql::copy_from(table_sql, &all),
+            carrier: Carrier::CopyInto,
+            statement_rows: INSERTED_ROWS,
+            draw,
+            matching: Matching::Ordinal,
+        }
     }
 
-    fn carrier(&self, table_sql: &TableSql, choice: Choice, rows_possible: bool, form: Form) -> Carrier {
+    fn carrier(&self, choice: Choice, facts: &Facts) -> Carrier {
         match choice.transport {
             Transport::Copy if choice.into_target => Carrier::CopyInto,
             Transport::Copy => {
-                let ordinals = sql::asks_ordinals(table_sql, form);
-                Carrier::Stage { create: sql::stage_create(table_sql, self.columns, ordinals), ordinals }
+                let ordinals = sql::asks_ordinals(&self.known.sql, facts.form);
+                Carrier::Stage { create: sql::stage_create(&self.known.sql, self.columns, ordinals), ordinals }
             }
-            Transport::UnnestColumns => self.columns_carrier(table_sql, self.columns),
-            Transport::Single if !rows_possible => {
-                Carrier::Single(Box::new(self.columns_carrier(table_sql, self.columns)))
+            Transport::UnnestColumns => self.columns_carrier(self.columns),
+            Transport::Single if facts.columns_alone || !facts.rows_possible => {
+                Carrier::Single(Box::new(self.columns_carrier(self.columns)))
             }
             Transport::Single => Carrier::Single(Box::new(Carrier::Rows(self.row_type(self.columns)))),
             Transport::UnnestRows | Transport::Auto => Carrier::Rows(self.row_type(self.columns)),
@@ -161,9 +182,9 @@ impl Target<'_> {
     }
 
     /// One array per column of `given`.
-    pub(super) fn columns_carrier(&self, table_sql: &TableSql, given: &[usize]) -> Carrier {
-        let layout = sql::columns_layout(table_sql, given);
-        let oid = |c: usize| self.table.column(self.model.columns[c].name).map_or(0, |found| found.type_oid);
+    pub(super) fn columns_carrier(&self, given: &[usize]) -> Carrier {
+        let layout = sql::columns_layout(&self.known.sql, given);
+        let oid = |c: usize| self.known.table.column(self.known.model.columns[c].name).map_or(0, |found| found.type_oid);
         let single = layout.single.iter().map(|&c| (self.field(c), oid(c))).collect();
         let whole = (!layout.whole.is_empty()).then(|| self.row_type(&layout.whole));
         Carrier::Columns { single, whole }
@@ -171,27 +192,27 @@ impl Target<'_> {
 
     /// The table's row type with the columns of `given` filled in.
     fn row_type(&self, given: &[usize]) -> RowType {
-        let field_of = |name: &str| given.iter().find(|&&c| self.model.columns[c].name == name).map(|&c| self.field(c));
-        let columns = self.table.columns.iter().map(|column| (column.type_oid, field_of(&column.name))).collect();
-        RowType { oid: self.table.row_type, columns, lock: self.lock() }
+        let field_of = |name: &str| given.iter().find(|&&c| self.known.model.columns[c].name == name).map(|&c| self.field(c));
+        let columns = self.known.table.columns.iter().map(|column| (column.type_oid, field_of(&column.name))).collect();
+        RowType { oid: self.known.table.row_type, columns, lock: self.lock() }
     }
 
     /// The lock that the statement itself will take, where the current user may ask for it by name.
     fn lock(&self) -> Option<String> {
-        let rights = self.table.rights;
+        let rights = self.known.table.rights;
         let may = if self.writes { rights.insert || rights.update || rights.delete } else { rights.select };
-        let is_table = matches!(self.table.kind, RelationKind::Table | RelationKind::Partitioned);
-        (may && is_table).then(|| sql::lock(&sql::table_name(self.model), self.writes))
+        let is_table = matches!(self.known.table.kind, RelationKind::Table | RelationKind::Partitioned);
+        (may && is_table).then(|| sql::lock(&sql::table_name(self.known.model), self.writes))
     }
 
     /// Whether the table has a unique key that only the server can work out.
     pub(super) fn has_expression_keys(&self) -> bool {
-        self.table.keys.iter().any(|key| key.columns.iter().any(Option::is_none))
+        self.known.table.keys.iter().any(|key| key.columns.iter().any(Option::is_none))
     }
 
     /// The table's unique keys that the rows give wholly; the partial ones too.
     pub(super) fn given_keys(&self) -> Vec<Vec<usize>> {
-        self.table.keys.iter().filter_map(|key| self.columns_of(key)).collect()
+        self.known.table.keys.iter().filter_map(|key| self.columns_of(key)).collect()
     }
 
     /// The columns of a unique key, if the rows give all of them.
@@ -201,12 +222,12 @@ impl Target<'_> {
 
     /// The column called so, if the rows give it.
     fn given(&self, name: &str) -> Option<usize> {
-        self.columns.iter().copied().find(|&c| self.model.columns[c].name == name)
+        self.columns.iter().copied().find(|&c| self.known.model.columns[c].name == name)
     }
 
     /// Whether NULL equals NULL in the unique key of these columns.
     pub(super) fn takes_null(&self, key: &[usize]) -> bool {
-        TableSql::known(self.model, self.table).takes_null(key)
+        self.known.sql.takes_null(key)
     }
 
     /// The rows with a NULL in a key that refuses it, each with its error.
@@ -216,7 +237,7 @@ impl Target<'_> {
             return refused;
         }
         for &column in &unique.columns {
-            let (name, field) = (self.model.columns[column].name, self.field(column));
+            let (name, field) = (self.known.model.columns[column].name, self.field(column));
             if input.rows.values(field).is_some() {
                 continue;
             }
@@ -230,25 +251,26 @@ impl Target<'_> {
     }
 
     /// The constraints that these rows may break and that can be asked about: those whose columns are given.
-    fn suspects(&self, verb: &dyn Verb, table_sql: &TableSql) -> Suspects {
+    pub(super) fn suspects(&self, verb: &dyn Verb) -> Suspects {
+        let table_sql = &self.known.sql;
         let positions = |names: &[&str]| names.iter().map(|name| self.given(name)).collect::<Option<Vec<usize>>>();
         let suspect = |constraint: &str, kind, code, columns: &[usize], sql| Suspect {
             constraint: constraint.to_owned(),
             kind,
             code,
             sql,
-            carrier: self.columns_carrier(table_sql, columns),
+            carrier: self.columns_carrier(columns),
         };
         let mut all = Vec::new();
         let plain = |key: &&TableKey| key.predicate.is_none() && key.valid && !key.nulls_not_distinct;
         // A key of which the rows give nothing is drawn by the server.
         let is_given =
             |key: &&TableKey| key.columns.iter().any(|name| name.as_deref().is_none_or(|n| self.given(n).is_some()));
-        let keys = self.table.keys.iter().filter(is_given);
+        let keys = self.known.table.keys.iter().filter(is_given);
         let keys: Option<Vec<Vec<usize>>> = keys.map(|key| self.columns_of(key).filter(|_| plain(&key))).collect();
-        let keys = keys.filter(|_| self.table.rights.select);
+        let keys = keys.filter(|_| self.known.table.rights.select);
         // A row may reference another one of its own chunk: only the server can tell.
-        for key in self.table.foreign_keys.iter().filter(|key| key.visible && !key.to_itself) {
+        for key in self.known.table.foreign_keys.iter().filter(|key| key.visible && !key.to_itself) {
             let names: Vec<&str> = key.columns.iter().map(String::as_str).collect();
             let Some(columns) = positions(&names) else { continue };
             let Some(written) = verb.written(&columns, keys.as_deref()) else { continue };
@@ -261,14 +283,14 @@ impl Target<'_> {
             let sql = sql::dangling(table_sql, &given, &reference, &written);
             all.push(suspect(&key.name, ErrorKind::ForeignKeyViolation, "23503", &given, sql));
         }
-        let mut all_keys = self.table.foreign_keys.iter().all(|key| !key.to_itself);
-        for key in self.table.keys.iter().filter(|_| verb.plain_insert()) {
+        let mut all_keys = self.known.table.foreign_keys.iter().all(|key| !key.to_itself);
+        for key in self.known.table.keys.iter().filter(|_| verb.plain_insert()) {
             let names: Option<Vec<&str>> = key.columns.iter().map(Option::as_deref).collect();
             if names.as_ref().is_some_and(|names| names.iter().all(|name| self.given(name).is_none())) {
                 // The server draws it.
                 continue;
             }
-            let columns = names.filter(|_| plain(&key) && self.table.rights.select).and_then(|names| positions(&names));
+            let columns = names.filter(|_| plain(&key) && self.known.table.rights.select).and_then(|names| positions(&names));
             match columns {
                 Some(columns) => {
                     let sql = sql::taken(table_sql, &columns);
@@ -277,7 +299,7 @@ impl Target<'_> {
                 None => all_keys = false,
             }
         }
-        for check in self.table.checks.iter().filter(|_| verb.inserts() && !self.columns.is_empty()) {
+        for check in self.known.table.checks.iter().filter(|_| verb.inserts() && !self.columns.is_empty()) {
             let sql = sql::unchecked(table_sql, self.columns, &check.expression);
             all.push(suspect(&check.name, ErrorKind::CheckViolation, "23514", self.columns, sql));
         }
@@ -294,29 +316,13 @@ pub(super) fn is_narrow(table: &TableSql, columns: &[usize]) -> bool {
     columns.len() * 2 <= table.row_type.len() && columns.iter().all(|&c| !table.columns[c].taken_apart)
 }
 
-/// The transport that was chosen, and another one for fewer rows.
-pub(super) struct Choices {
-    choice: Choice,
-    other: Option<(usize, Choice)>,
-}
-
-impl Choices {
-    /// That of a chunk of so many rows.
-    pub(super) fn of(&self, rows: usize) -> Choice {
-        match self.other {
-            Some((below, other)) if rows < below => other,
-            _ => self.choice,
-        }
-    }
-}
-
 /// The FROM item of a transport.
-pub(super) fn source_of(choice: Choice, rows_possible: bool) -> Option<Source> {
+pub(super) fn source_of(choice: Choice, facts: &Facts) -> Option<Source> {
     match choice.transport {
         Transport::Copy if choice.into_target => None,
         Transport::Copy => Some(Source::Stage),
         Transport::UnnestColumns => Some(Source::Columns),
-        Transport::Single if !rows_possible => Some(Source::Columns),
+        Transport::Single if facts.columns_alone || !facts.rows_possible => Some(Source::Columns),
         Transport::Auto | Transport::UnnestRows | Transport::Single => Some(Source::Rows),
     }
 }

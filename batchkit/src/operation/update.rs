@@ -10,7 +10,7 @@ use crate::session::Reading;
 use crate::sql::{self, Form, Source, TableSql, Written};
 
 /// The verb of [`BatchOperations::batch_update`](crate::BatchOperations::batch_update).
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Update {
     given: &'static [usize],
     chosen: Option<Vec<FieldNames>>,

@@ -10,7 +10,7 @@ use crate::session::Reading;
 use crate::sql::{self, Form, Source, TableSql, Written};
 
 /// The verb of [`BatchOperations::batch_upsert`](crate::BatchOperations::batch_upsert).
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Upsert {
     given: &'static [usize],
     on: Option<Vec<FieldNames>>,

@@ -1,5 +1,8 @@
 //! What a verb is to the engine: names resolved, SQL, and how its answer is read.
 
+use std::any::Any;
+use std::fmt::Debug;
+
 use crate::catalog::Table;
 use crate::config::DuplicatePolicy;
 use crate::error::{Error, ErrorKind, Result};
@@ -10,7 +13,7 @@ use crate::session::{Matching, Reading};
 use crate::sql::{Form, Source, TableSql, Written};
 
 /// A verb of one call. What a verb adds is its SQL and its answer; the way of the data is the engine's.
-pub(crate) trait Verb: Send + Sync {
+pub(crate) trait Verb: SameVerb + Any + Debug + Send + Sync {
     /// What it is called, in SQL's words.
     fn name(&self) -> &'static str;
 
@@ -83,6 +86,17 @@ pub(crate) trait Verb: Send + Sync {
     /// What became of a row that the accounting form does not answer, if that may be.
     fn unanswered(&self) -> Option<Outcome> {
         None
+    }
+}
+
+/// Whether two verbs are the same, with the same names resolved: then all that they answer is.
+pub(crate) trait SameVerb {
+    fn is_same(&self, other: &dyn Verb) -> bool;
+}
+
+impl<V: Verb + PartialEq> SameVerb for V {
+    fn is_same(&self, other: &dyn Verb) -> bool {
+        (other as &dyn Any).downcast_ref::<V>() == Some(self)
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Facts {
     pub(crate) rows_possible: bool,
     /// Whether one array per column can carry the rows.
     pub(crate) columns_possible: bool,
+    /// Whether they can without a parameter of the table's own type, for which the table has to be locked first.
+    pub(crate) columns_alone: bool,
     /// Whether the rows have columns at all.
     pub(crate) gives_columns: bool,
     /// Whether answered rows find their input (by a key that is given or drawn beforehand).
@@ -52,6 +54,9 @@ const REFUSES_NULL: &str = "a column that the rows do not give has a domain type
 /// Why few rows do not go by COPY.
 const FEW: &str = "for few rows, a statement with them as its parameters has fewer round trips than COPY";
 
+/// Why few rows are not sent as whole rows.
+const FEW_WHOLE: &str = "few rows go by columns, for which the table need not be locked beforehand";
+
 /// Why many rows are staged.
 const MANY: &str = "many rows that update stored ones are quickest by a staging table";
 
@@ -61,6 +66,9 @@ const FILLS_IN: &str = "an expression sets a column of the new rows, which COPY 
 /// The fewest rows that are worth a COPY (this and the next numbers are read off docs/performance.md): it has one round trip more than a statement, and less work with each row.
 const WORTH_COPY: usize = 50;
 
+/// The fewest rows that are worth locking their table, as whole rows in one parameter need it.
+const WORTH_A_LOCK: usize = 50;
+
 /// The fewest rows of which it is worth to know all that will be stored, so that they go by COPY: it costs two round
 /// trips, and the server less work with each row.
 const WORTH_FORETELLING: usize = 100;
@@ -69,19 +77,36 @@ const WORTH_FORETELLING: usize = 100;
 /// than an array.
 const WORTH_STAGING: usize = 20_000;
 
-/// Chooses how rows travel, and another transport for fewer rows than so many; it is also taken where COPY into the
-/// target turns out not to do what it was chosen for.
-pub(crate) fn by_rows(asked: Transport, facts: &Facts) -> Result<(Choice, Option<(usize, Choice)>)> {
-    let choice = choose(asked, facts)?;
-    if choice.into_target {
-        return Ok((choice, other(asked, facts)));
+/// The transports by the number of rows.
+#[derive(Debug)]
+pub(crate) struct ByRows {
+    /// Those of few rows: each for fewer rows than its number, ascending.
+    pub(crate) few: Vec<(usize, Choice)>,
+    /// That of all others.
+    pub(crate) many: Choice,
+}
+
+/// Chooses how rows travel. Where COPY into the target may turn out not to do what it was chosen for, the last of the
+/// transports of few rows is taken instead.
+pub(crate) fn by_rows(asked: Transport, facts: &Facts) -> Result<ByRows> {
+    let mut many = choose(asked, facts)?;
+    let by_parameters = matches!(many.transport, Transport::UnnestRows | Transport::UnnestColumns);
+    let mut few: Vec<(usize, Choice)> = Vec::new();
+    if many.into_target {
+        few.extend(other(asked, facts));
+    } else if asked == Transport::Auto && by_parameters && facts.updates && facts.may_stage {
+        few.push((WORTH_STAGING, many));
+        many = Choice { transport: Transport::Copy, into_target: false, reason: MANY };
     }
-    let by_parameters = matches!(choice.transport, Transport::UnnestRows | Transport::UnnestColumns);
-    if asked == Transport::Auto && by_parameters && facts.updates && facts.may_stage {
-        let staged = Choice { transport: Transport::Copy, into_target: false, reason: MANY };
-        return Ok((staged, Some((WORTH_STAGING, choice))));
+    let (most, least) = few.first().map_or((usize::MAX, many), |(below, choice)| (*below, *choice));
+    if asked == Transport::Auto && least.transport == Transport::UnnestRows && facts.columns_alone {
+        let columns = Choice { transport: Transport::UnnestColumns, into_target: false, reason: FEW_WHOLE };
+        match few.first_mut() {
+            Some(first) if most <= WORTH_A_LOCK => first.1 = columns,
+            _ => few.insert(0, (WORTH_A_LOCK, columns)),
+        }
     }
-    Ok((choice, None))
+    Ok(ByRows { few, many })
 }
 
 /// Another transport than COPY into the target.

@@ -34,4 +34,4 @@ pub(crate) use stored::{RowAnswer, RowAnswers, StoredRow};
 pub(crate) use transport::{Carrier, INSERTED_ROWS, JOINED_ROWS};
 pub(crate) use trips::Total;
 pub(crate) use values::{Encoded, Question, Values};
-pub(crate) use way::{OtherWay, Way};
+pub(crate) use way::{Way, Ways};

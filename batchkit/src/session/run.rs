@@ -12,7 +12,7 @@ use super::isolate::{Suspects, isolate};
 use super::read::{Parameters, Read};
 use super::stored::RowAnswers;
 use super::transport::Carrier;
-use super::way::{OtherWay, Way};
+use super::way::{Way, Ways};
 use crate::error::{Error, Result};
 use crate::reject::Reject;
 use crate::report::{Counts, Outcome};
@@ -25,10 +25,8 @@ use crate::wire::{ColumnType, EncodedRows, Start};
 /// What is done with each chunk of a call. Owned and not generic: chunks run in tasks of their own.
 #[derive(Debug)]
 pub(crate) struct Work {
-    /// The way of its rows.
-    pub(crate) way: Way,
-    /// The way of few rows.
-    pub(crate) other: Option<OtherWay>,
+    /// The ways of its rows.
+    pub(crate) ways: Arc<Ways>,
     /// What the statement answers.
     pub(crate) form: Form,
     /// How the counting form's answer is read.
@@ -159,7 +157,7 @@ pub(crate) async fn run_chunk(
     mode: Mode<'_>,
 ) -> Result<ChunkAnswer, Box<Broken>> {
     let broken = |error, stage, identity, answer| Err(Box::new(Broken { error, stage, identity, answer }));
-    let way = work.way(rows.len());
+    let way = work.ways.of(rows.len());
     if !work.writes && matches!(mode, Mode::Whole) && way.carrier.is_parameters() {
         let read = within(deadline, Box::pin(read_all(&session, work, way, rows, opening))).await;
         return match read {
@@ -283,12 +281,12 @@ pub(super) async fn send_rows(
     below: &[ChildWork],
     rows: &EncodedRows,
 ) -> Result<ChunkAnswer> {
-    let way = work.way(rows.len());
+    let way = work.ways.of(rows.len());
     let sent = Box::pin(send_by(way, session, work, below, rows)).await?;
-    match (sent, &work.other) {
+    match (sent, work.ways.instead()) {
         (Some(answer), _) => Ok(answer),
         (None, Some(other)) => {
-            let sent = Box::pin(send_by(&other.way, session, work, below, rows)).await?;
+            let sent = Box::pin(send_by(other, session, work, below, rows)).await?;
             sent.ok_or_else(|| unaccounted("the table changes with every statement"))
         }
         (None, None) => Err(unaccounted("the table is not as it was, and there is no other way to it")),

@@ -1,16 +1,20 @@
-//! The way of a chunk's rows: a statement, how the rows travel to it, and what is drawn for them first.
+//! The ways of a chunk's rows: a statement, how the rows travel to it, and what is drawn for them first.
 
 use std::ops::Range;
 
 use super::answer::Matching;
 use super::draw::Draw;
-use super::run::Work;
 use super::transport::Carrier;
+use crate::config::Transport;
 use crate::wire::{EncodedRows, RowForm};
 
 /// A way of rows.
 #[derive(Debug)]
 pub(crate) struct Way {
+    /// What it is called; never `Auto`.
+    pub(crate) transport: Transport,
+    /// Why it is taken.
+    pub(crate) reason: &'static str,
     /// The statement.
     pub(crate) sql: String,
     /// How the rows travel.
@@ -28,35 +32,36 @@ impl Way {
     pub(crate) fn statements(&self, rows: &EncodedRows) -> Vec<Range<usize>> {
         self.carrier.statements(rows, self.statement_rows)
     }
+
+    /// The form in which rows of so many fields each are sent as they are.
+    pub(crate) fn form(&self, fields: usize) -> RowForm {
+        if self.draw.is_some() { RowForm::Copy } else { self.carrier.form(fields) }
+    }
 }
 
-/// Another way to the same end.
+/// All ways to one end: which is taken is decided by the number of rows.
 #[derive(Debug)]
-pub(crate) struct OtherWay {
-    /// It is taken for chunks of fewer rows, and where the first way turns out not to lead there.
-    pub(crate) below: usize,
-    /// The way.
-    pub(crate) way: Way,
+pub(crate) struct Ways {
+    /// The ways of few rows: each for chunks of fewer rows than its number, ascending.
+    pub(crate) few: Vec<(usize, Way)>,
+    /// The way of all others.
+    pub(crate) many: Way,
 }
 
-impl Work {
+impl Ways {
     /// The way for so many rows.
-    pub(crate) fn way(&self, rows: usize) -> &Way {
-        match &self.other {
-            Some(other) if rows < other.below => &other.way,
-            _ => &self.way,
-        }
+    pub(crate) fn of(&self, rows: usize) -> &Way {
+        self.few.iter().find(|(below, _)| rows < *below).map_or(&self.many, |(_, way)| way)
     }
 
-    /// The form in which chunks of so many rows, of so many fields each, are sent as they are.
-    pub(crate) fn form(&self, rows: usize, fields: usize) -> RowForm {
-        let way = self.way(rows);
-        if way.draw.is_some() || !self.below.is_empty() { RowForm::Copy } else { way.carrier.form(fields) }
+    /// The way to be taken where that of many rows turns out not to lead there.
+    pub(super) fn instead(&self) -> Option<&Way> {
+        self.few.last().map(|(_, way)| way)
     }
 
     /// Draws these values first, whichever way is taken.
     pub(crate) fn draw(&mut self, draw: &Draw) {
-        let ways = std::iter::once(&mut self.way).chain(self.other.iter_mut().map(|other| &mut other.way));
+        let ways = self.few.iter_mut().map(|(_, way)| way).chain(std::iter::once(&mut self.many));
         ways.for_each(|way| way.draw = Some(draw.clone()));
     }
 }
