@@ -12,8 +12,10 @@ use std::sync::Arc;
 use tracing::Span;
 use tracing::field::Empty;
 
+use crate::config::ExecutionStrategy;
 use crate::error::Error;
 use crate::metrics::Meter;
+use crate::model::Model;
 use crate::report::Report;
 use crate::retry::Answer;
 
@@ -59,20 +61,21 @@ impl fmt::Debug for ErrorObserver {
 }
 
 /// The span of a call of this verb on this table.
-pub(crate) fn call_span(verb: &'static str, table: &str, strategy: &str) -> Span {
+pub(crate) fn call_span(verb: &'static str, model: &Model, strategy: ExecutionStrategy) -> Span {
+    // Where nobody listens, none of these texts is made.
     tracing::info_span!(
         "batchkit.call",
-        otel.name = format!("{verb} {table}"),
+        otel.name = format!("{verb} {}", model.display_name()),
         otel.kind = "client",
         otel.status_code = Empty,
         db.system.name = "postgresql",
         db.namespace = Empty,
-        db.collection.name = table,
+        db.collection.name = model.display_name(),
         db.operation.name = verb,
-        db.query.summary = format!("{verb} {table}"),
+        db.query.summary = format!("{verb} {}", model.display_name()),
         db.response.status_code = Empty,
         "error.type" = Empty,
-        batchkit.strategy = strategy,
+        batchkit.strategy = ?strategy,
         batchkit.transport = Empty,
         batchkit.rows = Empty,
         batchkit.chunks = Empty,

@@ -1,5 +1,6 @@
 //! The server's settings for a call's transactions: plain data, sent as parameters, gone with the transaction.
 
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -128,12 +129,19 @@ pub(crate) struct Opening {
     pub(crate) names: Vec<&'static str>,
     /// Their values.
     pub(crate) values: Vec<String>,
+    /// The text that makes them, where the transaction reads and where it writes.
+    settling: [OnceLock<String>; 2],
 }
 
 impl Opening {
     /// A transaction with the server's own settings.
     pub(crate) const fn plain() -> Self {
-        Opening { begin: "BEGIN", names: Vec::new(), values: Vec::new() }
+        Opening { begin: "BEGIN", names: Vec::new(), values: Vec::new(), settling: [OnceLock::new(), OnceLock::new()] }
+    }
+
+    /// The text that makes the settings in a transaction that `writes` or not, which is made once.
+    pub(crate) fn settling(&self, writes: bool, make: impl FnOnce() -> String) -> &str {
+        self.settling[usize::from(writes)].get_or_init(make)
     }
 
     /// The names of all settings.
@@ -144,6 +152,23 @@ impl Opening {
     /// Their values.
     pub(crate) fn values(&self, plans: Plans) -> impl Iterator<Item = &str> {
         self.values.iter().map(String::as_str).chain(std::iter::once(plans.value()))
+    }
+}
+
+/// How transactions are opened, kept for the settings of most calls.
+#[derive(Debug, Default)]
+pub(crate) struct Openings(Mutex<Option<(DatabaseSettings, Arc<Opening>)>>);
+
+impl Openings {
+    /// How transactions with these settings are opened.
+    pub(crate) fn of(&self, settings: &DatabaseSettings) -> Arc<Opening> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, opening)) = last.as_ref().filter(|(known, _)| known == settings) {
+            return Arc::clone(opening);
+        }
+        let opening = Arc::new(settings.opening());
+        *last = Some((settings.clone(), Arc::clone(&opening)));
+        opening
     }
 }
 
@@ -177,7 +202,7 @@ impl DatabaseSettings {
             Some(IsolationLevel::RepeatableRead) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
             Some(IsolationLevel::Serializable) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
         };
-        Opening { begin, names, values }
+        Opening { begin, names, values, ..Opening::plain() }
     }
 
     /// Whether a timeout is zero, which would mean none to the server.

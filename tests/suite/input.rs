@@ -483,7 +483,7 @@ async fn rules_are_not_passed_by() {
         }
         assert_eq!(db.number("SELECT count(*) FROM ruled WHERE value = 7").await, 0, "{transport:?}");
     }
-    assert_eq!(operations.batch_insert(&rows).explain().await.unwrap().transport, Transport::UnnestRows);
+    assert_eq!(operations.batch_insert(&rows).explain().await.unwrap().transport, Transport::UnnestColumns);
 }
 
 /// 63 bytes are what a name can have; no name of batchkit's own is cut.

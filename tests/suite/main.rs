@@ -21,6 +21,7 @@ mod graph;
 mod habits;
 mod input;
 mod keys;
+mod kinds;
 mod late;
 mod limits;
 mod metrics;

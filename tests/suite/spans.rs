@@ -211,8 +211,8 @@ async fn every_verb_is_told_by_opentelemetrys_names() {
     let (db, operations, recorder) = ready().await;
     let calls = [
         ("INSERT", "3", "Copy"),
-        ("UPSERT", "4", "UnnestRows"),
-        ("UPDATE", "2", "UnnestRows"),
+        ("UPSERT", "4", "UnnestColumns"),
+        ("UPDATE", "2", "UnnestColumns"),
         ("SELECT", "5", "UnnestColumns"),
         ("DELETE", "3", "UnnestColumns"),
     ];

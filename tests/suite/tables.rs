@@ -193,7 +193,7 @@ async fn row_security_and_views_take_inserts_where_copy_cannot_go() {
     let operations = BatchOperations::<Secured>::new(db.pool.clone());
     let rows = |owner: &str| (0..3).map(|id| Secured { id, owner: owner.to_owned() }).collect::<Vec<_>>();
     assert_eq!(operations.batch_insert(rows("view")).await.unwrap(), 3);
-    assert_eq!(operations.batch_insert(rows("view")).explain().await.unwrap().transport, Transport::UnnestRows);
+    assert_eq!(operations.batch_insert(rows("view")).explain().await.unwrap().transport, Transport::UnnestColumns);
     assert_eq!(db.number("SELECT count(*) FROM app.base WHERE owner = 'view'").await, 3);
 
     // Now a table under row security, as a user who is not its owner.

@@ -29,6 +29,7 @@ pub(super) fn tokens(
     quote! {
         #private::Model {
             name: #name,
+            type_name: ::core::any::type_name::<Self>,
             schema: #schema,
             table: #table,
             columns: &[#(#columns),*],

@@ -21,6 +21,7 @@ pub(super) fn of_model(model: &Struct<'_>) -> TokenStream {
     let description = quote! {
         #private::Model {
             name: #name,
+            type_name: ::core::any::type_name::<Self>,
             schema: ::core::option::Option::None,
             table: "",
             columns: &[],

@@ -83,6 +83,8 @@ pub trait BatchModel: Sized + Send + Sync {
 pub struct Model {
     /// The struct's name, for messages.
     pub name: &'static str,
+    /// The struct's name with its path, by which what is known of its table is kept.
+    pub type_name: fn() -> &'static str,
     /// The schema, when the struct names one; otherwise the server's `search_path` decides.
     pub schema: Option<&'static str>,
     /// The table's name, unquoted.

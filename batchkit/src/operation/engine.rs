@@ -28,7 +28,7 @@ use crate::reject::{KeyShape, RejectSink};
 use crate::report::Outcome;
 use crate::retry::{Policy, Retries, Shared, Works, within};
 use crate::session::{Session, Within};
-use crate::settings::Opening;
+use crate::settings::{Opening, Openings};
 use crate::source::{Chunks, Feed, Positions};
 use crate::sql::{self, Form, TableSql};
 use crate::strategy::{self, Function, InCaller, InPool, Post, Runner};
@@ -39,6 +39,7 @@ use crate::wire::Start;
 pub(crate) struct Engine {
     pub(crate) pool: Pool,
     pub(crate) tables: Arc<KnownTables>,
+    pub(crate) openings: Arc<Openings>,
     pub(crate) config: BatchConfig,
     pub(crate) observer: ErrorObserver,
     pub(crate) meter: Arc<Meter>,
@@ -110,9 +111,8 @@ pub struct Explanation {
 impl Request<'_> {
     /// Runs the call.
     pub(crate) async fn run(self) -> Result<Answered> {
-        let table = self.model.display_name();
-        let strategy = format!("{:?}", self.config.execution_strategy);
-        let span = observe::call_span(self.verb.name(), &table, &strategy);
+        let model = self.model;
+        let span = observe::call_span(self.verb.name(), model, self.config.execution_strategy);
         let meter = self.config.collect_metrics.then(|| Arc::clone(&self.engine.meter));
         let observation = Observation::new(span.clone(), meter);
         // On the heap, here and below: a future is copied each time that another one is put around it.
@@ -120,7 +120,7 @@ impl Request<'_> {
         if let Err(error) = &result {
             observe::record_error(&span, error);
         }
-        result.map_err(|error| error.in_table(table))
+        result.map_err(|error| error.in_table(model.display_name()))
     }
 
     /// What the call needs to know before any row is encoded: the columns, and the table. `None` if there are no rows.
@@ -167,7 +167,9 @@ impl Request<'_> {
     async fn run_observed(mut self, observation: Observation) -> Result<Answered> {
         let started = Instant::now();
         let call = watch::Sender::new(());
-        let policy = Arc::new(Policy::new(&self.config, call.subscribe(), std::mem::take(&mut self.observer)));
+        let opening = self.engine.openings.of(&self.config.database);
+        let observer = std::mem::take(&mut self.observer);
+        let policy = Arc::new(Policy::new(&self.config, opening, call.subscribe(), observer));
         let Prepared { columns, known, graph } = match Box::pin(self.prepare(&policy)).await {
             Ok(Some(prepared)) => prepared,
             end => return self.end_unsent(end.err(), started, observation),
@@ -303,7 +305,7 @@ impl Request<'_> {
         let most = strategy::style(&self.config, self.feed.known_len(), rejects).pace.limits().rows;
         let rows = if self.feed.is_stream() { most } else { self.feed.count_rest().min(most) };
         let way = ways.of(rows);
-        Ok(Explanation { transport: way.transport, reason: way.reason, sql: way.sql.clone() })
+        Ok(Explanation { transport: way.transport, reason: way.reason, sql: way.sql.to_string() })
     }
 
     fn resolve(&mut self) -> Result<Vec<usize>> {

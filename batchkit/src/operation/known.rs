@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::route::Route;
 use super::target::Target;
 use super::verb::Verb;
 use crate::catalog::{Catalog, Table, check};
 use crate::config::Transport;
 use crate::error::Result;
-use crate::model::Model;
+use crate::model::{Association, Model};
 use crate::session::{Session, Ways};
 use crate::source::Layout;
 use crate::sql::{Form, TableSql};
@@ -24,6 +25,7 @@ pub(crate) struct Known {
     /// The types to decode all columns of the model with.
     pub(super) types: Arc<[ColumnType]>,
     plans: Mutex<Vec<Arc<Plan>>>,
+    routes: Mutex<Vec<Arc<Route>>>,
 }
 
 impl Known {
@@ -33,7 +35,7 @@ impl Known {
             Some(ColumnType::new(found.ty.clone(), found.not_null, |ty| column.accepts(ty)))
         });
         let (sql, types) = (TableSql::known(model, &table), columns.collect());
-        Known { model, table, sql, types, plans: Mutex::default() }
+        Known { model, table, sql, types, plans: Mutex::default(), routes: Mutex::default() }
     }
 
     /// How calls of this kind are done.
@@ -59,20 +61,36 @@ impl Known {
         plans.push(Arc::clone(&plan));
         Ok(plan)
     }
+
+    /// How the rows of a relation of this table's are asked for; `table` knows the tables.
+    pub(super) fn route<'k>(
+        &self,
+        association: &'static Association,
+        only_live: bool,
+        table: impl Fn(&'static Model) -> Result<&'k Known>,
+    ) -> Result<Arc<Route>> {
+        let mut routes = lock(&self.routes);
+        if let Some(route) = routes.iter().find(|route| route.is_of(association, only_live)) {
+            return Ok(Arc::clone(route));
+        }
+        let route = Arc::new(Route::new(self, association, only_live, table)?);
+        routes.push(Arc::clone(&route));
+        Ok(route)
+    }
 }
 
 /// The tables that were asked about, as models know them.
 #[derive(Debug, Default)]
 pub(crate) struct KnownTables {
     catalog: Catalog,
-    /// By the addresses of their models. (The same model may have several.)
-    known: Mutex<HashMap<usize, Arc<Known>>>,
+    /// By the names of their models' structs: a constant has no address of its own.
+    known: Mutex<HashMap<&'static str, Arc<Known>>>,
 }
 
 impl KnownTables {
     /// The table of `model`, if it was asked for before, and the model found to match it.
     pub(super) fn get(&self, model: &'static Model) -> Option<Arc<Known>> {
-        lock(&self.known).get(&address(model)).cloned()
+        lock(&self.known).get((model.type_name)()).filter(|known| known.model.is(model)).cloned()
     }
 
     /// The same, asked for over `session` if it is not known yet.
@@ -80,7 +98,7 @@ impl KnownTables {
         let table = self.catalog.table(model, session).await?;
         check(model, &table).inspect_err(|_| self.clear())?;
         let known = Arc::new(Known::new(model, table));
-        lock(&self.known).insert(address(model), Arc::clone(&known));
+        lock(&self.known).insert((model.type_name)(), Arc::clone(&known));
         Ok(known)
     }
 
@@ -89,10 +107,6 @@ impl KnownTables {
         self.catalog.clear();
         lock(&self.known).clear();
     }
-}
-
-fn address(model: &'static Model) -> usize {
-    std::ptr::from_ref(model).addr()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

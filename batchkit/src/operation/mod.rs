@@ -17,6 +17,7 @@ mod pre_process;
 mod read;
 mod relations;
 mod renewal;
+mod route;
 mod stream;
 mod target;
 mod update;
@@ -114,6 +115,7 @@ impl<M: BatchModel> BatchOperationsBuilder<M> {
         let engine = Engine {
             pool: self.pool,
             tables: Arc::default(),
+            openings: Arc::default(),
             config: self.config,
             observer: self.observer,
             meter: Arc::default(),
@@ -130,6 +132,7 @@ impl<M: BatchModel> BatchOperations<M> {
         let engine = Engine {
             pool,
             tables: Arc::default(),
+            openings: Arc::default(),
             config: BatchConfig::default(),
             observer: ErrorObserver::default(),
             meter: Arc::default(),

@@ -36,7 +36,7 @@ pub(super) trait Statement: Sync {
 
 /// A statement for a table that is known, and the types of the table's columns.
 pub(super) struct Prepared {
-    pub(super) sql: String,
+    pub(super) sql: Arc<str>,
     /// The types of its parameters, as far as they are known.
     pub(super) types: Vec<Type>,
     /// The types of the model's columns.
@@ -48,7 +48,7 @@ impl Prepared {
     pub(super) fn new(known: Arc<Known>, statement: &impl Statement) -> Result<Self> {
         let columns = Arc::clone(&known.types);
         let (sql, types) = statement
-            .with(&known.sql, &columns, |sql, arguments| Ok((sql.to_owned(), declared_types(arguments, &columns)?)))?;
+            .with(&known.sql, &columns, |sql, arguments| Ok((sql.into(), declared_types(arguments, &columns)?)))?;
         Ok(Prepared { sql, types, columns, known })
     }
 
@@ -59,10 +59,11 @@ impl Prepared {
 }
 
 /// How a read of these settings is repeated, and when it has to be over.
-pub(super) fn policy(config: &BatchConfig, timeout: Option<Duration>) -> Policy {
+pub(super) fn policy(engine: &Engine, timeout: Option<Duration>) -> Policy {
     // A read has no chunks that could outlive its call.
     let call = watch::Sender::new(()).subscribe();
-    Policy::new(&BatchConfig { timeout, ..config.clone() }, call, ErrorObserver::default())
+    let config = BatchConfig { timeout, ..engine.config.clone() };
+    Policy::new(&config, engine.openings.of(&config.database), call, ErrorObserver::default())
 }
 
 /// What to do about errors of a read: it writes nothing, so it may be asked again without a thought.
@@ -101,7 +102,7 @@ pub(super) async fn query(
     statement: &impl Statement,
     decode: Option<Start>,
 ) -> Result<Fetched> {
-    let policy = policy(&engine.config, timeout.or(engine.config.timeout.filter(|_| within.is_none())));
+    let policy = policy(engine, timeout.or(engine.config.timeout.filter(|_| within.is_none())));
     let mut again = Again::new(&policy);
     loop {
         let lent = within.as_mut().map(Within::lend);
@@ -132,7 +133,7 @@ async fn query_once(
     let question = Question { sql: &prepared.sql, types: &prepared.types, encode: &encode };
     let decoder =
         decode.map(|start| Decoder { start, types: Arc::clone(&prepared.columns), first: 0, kept: Vec::new() });
-    let read = Read { sql: prepared.sql.clone(), parameters: Parameters::Asked(&question), decoder };
+    let read = Read { sql: Arc::clone(&prepared.sql), parameters: Parameters::Asked(&question), decoder };
     let answers = session.read(&policy.opening, Plans::OfTheirRows, &[read]).await;
     session.end_read().await;
     let rows = answers?.pop().ok_or_else(|| Error::new(ErrorKind::Accounting, "the answer is missing"))?;

@@ -15,16 +15,15 @@ use super::call::{Aligned, Call, Returning};
 use super::engine::Engine;
 use super::get::Get;
 use super::known::Known;
-use super::target::Target;
+use super::route::Route;
 use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Model, ReadRow, RelationOrder, RelationPaths, Relations, Relationship};
+use crate::model::{Model, ReadRow, RelationPaths, Relations};
 use crate::observe::ErrorObserver;
-use crate::relation::{Answers, Block, KeyNumbers, Owner, Question, Relate, Tree, has_ordinal, key_numbers, load};
+use crate::relation::{Answers, Block, KeyNumbers, Owner, Question, Relate, Tree, key_numbers, load};
 use crate::retry::{Policy, Retries};
 use crate::session::{Encoded, JOINED_ROWS, Parameters, Read, Session, Within};
 use crate::settings::Plans;
-use crate::sql;
 use crate::wire::{ColumnType, EncodedRows};
 
 /// A read whose rows come with what they are related to: see [`Call::load_relations`].
@@ -103,7 +102,8 @@ impl<'a, M: ReadRow + 'a, A> WithRelations<'a, M, A> {
             (None, caller) => caller.as_mut().map(Within::lend),
         };
         let slots = call.lent(within.as_mut().map(Within::lend)).await?;
-        let slots = related(&engine, within, tree, slots).await?;
+        // On the heap: the futures around it would each have room for it.
+        let slots = Box::pin(related(&engine, within, tree, slots)).await?;
         if let Some(own) = own {
             own.commit().await?;
         }
@@ -131,7 +131,8 @@ pub(super) async fn related<M: ReadRow>(
     let timeout = engine.config.timeout.filter(|_| within.is_none());
     let config = BatchConfig { timeout, ..engine.config.clone() };
     let call = watch::Sender::new(());
-    let policy = Policy::new(&config, call.subscribe(), ErrorObserver::default());
+    let opening = engine.openings.of(&config.database);
+    let policy = Policy::new(&config, opening, call.subscribe(), ErrorObserver::default());
     let mut tables = Vec::new();
     for model in tree.models(M::MODEL) {
         tables.push(policy.within_deadline(engine.known(model, within.as_mut().map(Within::lend))).await?);
@@ -190,58 +191,25 @@ impl Server<'_, '_> {
 
     /// The statements of a question.
     fn asked<'q>(&self, question: &'q Question) -> Result<Asked<'q>> {
-        let association = question.association;
-        let (model, target_model) = (question.model, (association.target)());
-        let (own, target) = (self.table(model)?, self.table(target_model)?);
-        let types = &target.types;
-        let link = match &association.through {
-            Some(through) => {
-                let model = (through.model)();
-                Some((&self.table(model)?.sql, (through.columns)(), through.target_columns))
-            }
-            None => None,
-        };
-        // Rows of one key come in one order, also where none is declared. A server without an index for it would sort
-        // them all; here they mostly have it already.
-        let is_many = matches!(association.relationship, Relationship::HasMany | Relationship::ManyToMany);
-        let by_key = target_model.key.filter(|_| association.order.is_empty() && is_many);
-        let by_key = by_key.map_or(&[][..], |key| key.columns);
-        let sort = by_key.iter().all(|&column| types.get(column).is_some_and(has_ordinal)).then_some(by_key);
-        let by_key: Vec<RelationOrder> =
-            by_key.iter().map(|&column| RelationOrder { column, descending: false }).collect();
-        let columns = association.columns;
-        let mut related = sql::Related {
-            own: &own.sql,
-            columns,
-            through: link,
-            target: &target.sql,
-            target_columns: (association.target_columns)(),
-            order: if association.order.is_empty() { &by_key } else { association.order },
-            only_live: !self.engine.with_deleted,
-        };
-        let owner = related.owner();
-        let sort = sort.filter(|sort| !sort.is_empty() && owner != Owner::Position);
-        if sort.is_some() {
-            related.order = &[];
-        }
-        let sql = sql::related(&related);
-        let target = Target { known: own, columns, writes: false };
-        let carrier = target.columns_carrier(columns);
+        let own = self.table(question.model)?;
+        let route = own.route(question.association, !self.engine.with_deleted, |model| self.table(model))?;
+        let Route { sql, carrier, owner, sort, .. } = &*route;
+        let types = Arc::clone(&self.table((question.association.target)())?.types);
         let lock = carrier.lock().map(Read::plain);
         let is_locked = lock.is_some();
-        let decoder = owner.decoder(question.decode, Arc::clone(types), sort.unwrap_or_default());
+        let decoder = owner.decoder(question.decode, types, sort);
         let statement = |part: std::ops::Range<usize>| {
             let first = i64::try_from(part.start).unwrap_or(i64::MAX);
             let mut parameters = carrier.parameters(&question.keys.slice(part))?;
-            if owner == Owner::Position {
+            if *owner == Owner::Position {
                 parameters.push(Encoded::Value(Bytes::copy_from_slice(&first.to_be_bytes())));
             }
-            Ok(Read { sql: sql.clone(), parameters: Parameters::Encoded(parameters), decoder: Some(decoder.clone()) })
+            Ok(Read { sql: Arc::clone(sql), parameters: Parameters::Encoded(parameters), decoder: Some(decoder.clone()) })
         };
         let statements = carrier.statements(&question.keys, JOINED_ROWS);
         let parts = statements.len();
         let reads = lock.into_iter().map(Ok).chain(statements.into_iter().map(statement)).collect::<Result<_>>()?;
-        Ok(Asked { question, reads, is_locked, parts, owner, sort: sort.map_or(0, <[usize]>::len) })
+        Ok(Asked { question, reads, is_locked, parts, owner: *owner, sort: sort.len() })
     }
 
     async fn ask(&mut self, plans: Plans, reads: &[Read<'_>]) -> Result<Vec<EncodedRows>> {
@@ -272,7 +240,7 @@ impl Relate for Server<'_, '_> {
         let policy = Arc::clone(&self.policy);
         let mut retries = Retries::new(&policy);
         let answers = loop {
-            match policy.within_deadline(self.ask(Plans::of(most), &reads)).await {
+            match policy.within_deadline(Box::pin(self.ask(Plans::of(most), &reads))).await {
                 Ok(answers) => break answers,
                 // A caller's transaction is the caller's to repeat.
                 Err(error) if self.within.is_some() => return Err(error),

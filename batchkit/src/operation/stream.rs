@@ -165,7 +165,7 @@ async fn open<M: ReadRow>(list: List<'_, M>, fetch_size: u32) -> Result<Open> {
         return refused("fetch_size must be at least 1");
     }
     let timeout = timeout.or(engine.config.timeout);
-    let policy = policy(&engine.config, timeout);
+    let policy = policy(&engine, timeout);
     let mut again = Again::new(&policy);
     let prepare = async || {
         let known = engine.known(M::MODEL, None).await?;

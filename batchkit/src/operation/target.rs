@@ -131,7 +131,7 @@ impl Target<'_> {
             Way {
                 transport: choice.transport,
                 reason: choice.reason,
-                sql: verb.sql(model, table_sql, carrier.source(), single, form),
+                sql: verb.sql(model, table_sql, carrier.source(), single, form).into(),
                 carrier,
                 statement_rows: if verb.inserts() { INSERTED_ROWS } else { JOINED_ROWS },
                 draw: None,
@@ -157,7 +157,7 @@ impl Target<'_> {
         Way {
             transport: choice.transport,
             reason: choice.reason,
-            sql: sql::copy_from(table_sql, &all),
+            sql: sql::copy_from(table_sql, &all).into(),
             carrier: Carrier::CopyInto,
             statement_rows: INSERTED_ROWS,
             draw,

@@ -57,6 +57,9 @@ const FEW: &str = "for few rows, a statement with them as its parameters has few
 /// Why few rows are not sent as whole rows.
 const FEW_WHOLE: &str = "few rows go by columns, for which the table need not be locked beforehand";
 
+/// Why one row is not sent as many are.
+const ONE: &str = "what comes back of one row can only be of that one: nothing has to be joined";
+
 /// Why many rows are staged.
 const MANY: &str = "many rows that update stored ones are quickest by a staging table";
 
@@ -105,6 +108,10 @@ pub(crate) fn by_rows(asked: Transport, facts: &Facts) -> Result<ByRows> {
             Some(first) if most <= WORTH_A_LOCK => first.1 = columns,
             _ => few.insert(0, (WORTH_A_LOCK, columns)),
         }
+    }
+    let answers_by_parameters = facts.form != Form::Count && least.transport != Transport::Single;
+    if asked == Transport::Auto && facts.plain_insert && answers_by_parameters && !least.into_target {
+        few.insert(0, (2, Choice { transport: Transport::Single, into_target: false, reason: ONE }));
     }
     Ok(ByRows { few, many })
 }

@@ -1,6 +1,7 @@
 //! How one call's chunks and questions are retried, and when it has to be over.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -27,7 +28,7 @@ pub(crate) struct Policy {
     /// The places of chunks that have a connection.
     pub(crate) workers: Workers,
     /// How transactions are opened.
-    pub(crate) opening: Opening,
+    pub(crate) opening: Arc<Opening>,
     /// Whether transactions see one state of the data from beginning to end.
     pub(crate) is_snapshot: bool,
     /// Whether bad rows are turned away.
@@ -44,9 +45,15 @@ pub(crate) struct Policy {
 
 impl Policy {
     /// How a call with these settings is retried; `call`'s sender lives as long as the call does.
-    pub(crate) fn new(config: &BatchConfig, call: watch::Receiver<()>, observer: ErrorObserver) -> Self {
+    pub(crate) fn new(
+        config: &BatchConfig,
+        opening: Arc<Opening>,
+        call: watch::Receiver<()>,
+        observer: ErrorObserver,
+    ) -> Self {
         let is_parallel = config.execution_strategy == ExecutionStrategy::Parallel;
         Policy {
+            opening,
             rejects: config.on_row_error == OnRowError::Reject,
             call,
             retry_count: config.retry_count,
@@ -54,7 +61,6 @@ impl Policy {
             budget: Budget::new(config.retry_count),
             deadline: config.timeout.map(|timeout| Instant::now() + timeout),
             workers: Workers::new(if is_parallel { config.max_workers } else { 1 }),
-            opening: config.database.opening(),
             is_snapshot: config.database.is_snapshot(),
             is_divisible: config.execution_strategy != ExecutionStrategy::SingleQuery,
             observer,
@@ -71,7 +77,7 @@ impl Policy {
             budget: Budget::new(retry_count),
             deadline: None,
             workers: Workers::new(1),
-            opening: crate::settings::DatabaseSettings::default().opening(),
+            opening: Arc::new(crate::settings::DatabaseSettings::default().opening()),
             is_snapshot: false,
             rejects: false,
             is_divisible: true,
@@ -99,11 +105,14 @@ impl Policy {
 
     /// The same, for what has not begun: nor is it waited for any longer than the call lives.
     pub(crate) async fn while_wanted<T>(&self, step: impl Future<Output = Result<T>>) -> Result<T> {
-        let mut call = self.call.clone();
+        if self.is_abandoned() {
+            return Err(Error::abandoned());
+        }
+        // Most often the step is done at once: it is asked first.
         tokio::select! {
             biased;
-            _ = call.changed() => Err(Error::abandoned()),
             answer = self.within_deadline(step) => answer,
+            () = self.abandoned() => Err(Error::abandoned()),
         }
     }
 }

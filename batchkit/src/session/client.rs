@@ -125,7 +125,8 @@ impl Pooled {
     pub(super) async fn settling(&self, opening: &Opening, writes: bool) -> Result<(Statement, bool)> {
         let client = self.client()?;
         let known = client.statement_cache.size();
-        let statement = self.prepare(&settle(opening.names(), writes), &[]).await?;
+        let text = opening.settling(writes, || settle(opening.names(), writes));
+        let statement = self.prepare(text, &[]).await?;
         Ok((statement, client.statement_cache.size() == known))
     }
 
@@ -167,13 +168,13 @@ impl Pooled {
         let values: Vec<&str> = opening.values(plans).collect();
         let settings: Vec<&(dyn ToSql + Sync)> =
             std::iter::once(&key as _).chain(values.iter().map(|value| value as _)).collect();
-        let answer = encoded(&self.trips.wait(self.client()?.query(settling, &settings)).await?)?;
+        let answer = self.trips.wait(self.client()?.query(settling, &settings)).await?;
         self.mark.set();
         if !writes {
             return Ok(None);
         }
         let unknown = || Error::new(ErrorKind::Connection, "the server did not tell the transaction's id");
-        Identity::read(&answer, key).ok_or_else(unknown).map(Some)
+        answer.first().and_then(|answer| Identity::read(answer, key)).ok_or_else(unknown).map(Some)
     }
 
     /// Ends the transaction; nothing was written.
@@ -485,11 +486,4 @@ pub(super) fn push(rows: &mut RowsBuilder, row: &Row, fields: impl ExactSizeIter
     };
     rows.push_raw(fields.map(field));
     refused.map_or(Ok(()), |error| Err(error.into()))
-}
-
-/// The same rows in one buffer.
-pub(super) fn encoded(rows: &[Row]) -> Result<EncodedRows> {
-    let mut buffer = RowsBuilder::default();
-    rows.iter().try_for_each(|row| push(&mut buffer, row, 0..row.len()))?;
-    Ok(buffer.finish())
 }

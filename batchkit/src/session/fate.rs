@@ -8,12 +8,12 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
+use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 use super::client::Session;
 use super::mark::terminate;
 use crate::error::{Error, ErrorKind, Result};
-use crate::wire::EncodedRows;
 
 /// How a transaction can be found again.
 #[derive(Debug, Clone)]
@@ -55,17 +55,9 @@ pub(super) fn settle<'n>(names: impl Iterator<Item = &'n str>, writes: bool) -> 
 
 impl Identity {
     /// Reads the answer of [`settle`].
-    pub(super) fn read(answer: &EncodedRows, mark: i64) -> Option<Self> {
-        Some(Identity { mark, xid: text(answer, 1)?, crashes: text(answer, 2)? })
+    pub(super) fn read(answer: &Row, mark: i64) -> Option<Self> {
+        Some(Identity { mark, xid: answer.try_get(1).ok()?, crashes: answer.try_get(2).ok()? })
     }
-}
-
-fn field(answer: &EncodedRows, at: usize) -> Option<&[u8]> {
-    if answer.is_empty() { None } else { answer.row(0).nth(at).flatten() }
-}
-
-fn text(answer: &EncodedRows, at: usize) -> Option<String> {
-    String::from_utf8(field(answer, at)?.to_vec()).ok()
 }
 
 /// Ends the transaction and tells what became of it.
@@ -81,7 +73,7 @@ pub(crate) async fn fate(pool: &Pool, identity: &Identity) -> Result<Fate> {
          ELSE coalesce(pg_xact_status($2::text::xid8), 'undecided') END"
     );
     let (answer, _) = session.run(&sql, &[&identity.crashes, &identity.xid]).await?;
-    Ok(match field(&answer, 0) {
+    Ok(match (!answer.is_empty()).then(|| answer.row(0)).and_then(|mut fields| fields.next().flatten()) {
         Some(b"in progress") => {
             return Err(Error::new(ErrorKind::Connection, "the transaction is still in progress"));
         }

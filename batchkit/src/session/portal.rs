@@ -93,7 +93,7 @@ impl Unread {
         let set: Vec<&str> = settings.values(Plans::OfTheirRows).collect();
         let (client, mark) = self.pooled.parts()?;
         let key = mark.begin();
-        let settling = client.prepare_cached(&settle(settings.names(), false)).await?;
+        let settling = client.prepare_cached(settings.settling(false, || settle(settings.names(), false))).await?;
         let set: Vec<&(dyn ToSql + Sync)> =
             std::iter::once(&key as _).chain(set.iter().map(|value| value as _)).collect();
         let client: &mut tokio_postgres::Client = client;

@@ -3,6 +3,7 @@
 //! Nothing is written, so nothing has to be known before COMMIT is sent: after any error it is a ROLLBACK.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::task::Poll;
 
 use futures_util::future::{join_all, join4};
@@ -20,7 +21,7 @@ use crate::wire::{Decoder, EncodedRows};
 #[derive(Debug)]
 pub(crate) struct Read<'a> {
     /// Its text, the same from call to call.
-    pub(crate) sql: String,
+    pub(crate) sql: Arc<str>,
     /// The parameters.
     pub(crate) parameters: Parameters<'a>,
     /// How its rows are decoded as they come, if that is wanted.
@@ -30,7 +31,7 @@ pub(crate) struct Read<'a> {
 impl Read<'_> {
     /// A statement without parameters and without rows.
     pub(crate) fn plain(sql: &str) -> Self {
-        Read { sql: sql.to_owned(), parameters: Parameters::Encoded(Vec::new()), decoder: None }
+        Read { sql: sql.into(), parameters: Parameters::Encoded(Vec::new()), decoder: None }
     }
 }
 

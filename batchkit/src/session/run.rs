@@ -248,7 +248,7 @@ async fn read_by(
     let decoder = decode.map(|(start, types)| way.matching.decoder(*start, Arc::clone(types)));
     let read = |part| {
         let parameters = Parameters::Encoded(way.carrier.parameters(part)?);
-        Ok(Read { sql: way.sql.clone(), parameters, decoder: decoder.clone() })
+        Ok(Read { sql: Arc::clone(&way.sql), parameters, decoder: decoder.clone() })
     };
     let lock = way.carrier.lock().map(Read::plain);
     let first = usize::from(lock.is_some());

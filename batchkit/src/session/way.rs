@@ -1,6 +1,7 @@
 //! The ways of a chunk's rows: a statement, how the rows travel to it, and what is drawn for them first.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::answer::Matching;
 use super::draw::Draw;
@@ -16,7 +17,7 @@ pub(crate) struct Way {
     /// Why it is taken.
     pub(crate) reason: &'static str,
     /// The statement.
-    pub(crate) sql: String,
+    pub(crate) sql: Arc<str>,
     /// How the rows travel.
     pub(crate) carrier: Carrier,
     /// The most rows of one statement by UNNEST.

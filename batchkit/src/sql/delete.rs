@@ -9,7 +9,6 @@ use crate::report::Outcome;
 /// The text of a delete of the rows whose `key` the input names. Where rows are marked, those that are not yet
 /// are, unless they are to be deleted `hard`.
 pub(crate) fn delete(table: &TableSql, source: Source, key: &[usize], hard: bool, form: Form) -> String {
-    let from = source.relation(table, key);
     let marked = mark(table).filter(|_| !hard);
     let live = and_live(table, "t", marked.is_some());
     let set = |mark: &(usize, String)| {
@@ -28,8 +27,9 @@ pub(crate) fn delete(table: &TableSql, source: Source, key: &[usize], hard: bool
         Some(mark) => format!("{} FROM {from} WHERE {matches}", set(mark)),
     };
     if form == Form::Count {
-        return delete(&from);
+        return delete(&source.unnumbered(table, key));
     }
+    let from = source.numbered(table, key);
     let returned = returned_columns(table, form, "t");
     let columns = answer_columns(table, form, "d");
     format!(

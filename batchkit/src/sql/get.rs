@@ -20,13 +20,16 @@ pub(crate) fn get(table: &TableSql, source: Source, key: &[usize], with_deleted:
         };
         return format!("SELECT {columns} FROM {} AS t WHERE {is_one}{live}", table.name);
     }
-    let from = source.relation(table, key);
     let matches = key_equals(table, key, "t", "s") + &live;
     let columns = match form {
         Form::Rows => list(&table.columns, "", |column| format!(", t.{}", column.name)),
         Form::Outcomes => String::new(),
-        Form::Count => return format!("SELECT count(*) FROM {from} JOIN {} AS t ON {matches}", table.name),
+        Form::Count => {
+            let from = source.unnumbered(table, key);
+            return format!("SELECT count(*) FROM {from} JOIN {} AS t ON {matches}", table.name);
+        }
     };
+    let from = source.numbered(table, key);
     format!("SELECT s.o, {}{columns} FROM {from} JOIN {} AS t ON {matches}", letter(Outcome::Found), table.name)
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Insert<'a> {
 
 /// The text of an insert.
 pub(crate) fn insert(table: &TableSql, source: Source, verb: &Insert<'_>, form: Form) -> String {
-    let from = source.relation(table, verb.given);
+    let unnumbered = || source.unnumbered(table, verb.given);
     let conflict = match verb.on_conflict {
         OnConflict::Fail => "",
         OnConflict::Ignore => " ON CONFLICT DO NOTHING",
@@ -37,19 +37,20 @@ pub(crate) fn insert(table: &TableSql, source: Source, verb: &Insert<'_>, form: 
     match (form, verb.matched_by) {
         (Form::Count, _) => {
             let into = into(table, &columns(&all));
-            format!("INSERT INTO {into} SELECT {} FROM {from}{conflict}", values(&all))
+            format!("INSERT INTO {into} SELECT {} FROM {}{conflict}", values(&all), unnumbered())
         }
         // One row per statement: what comes back can only be of that row.
         (_, None) => {
             let into = into(table, &columns(&all));
             let returned = returned_columns(table, form, "t");
             format!(
-                "INSERT INTO {into} SELECT {} FROM {from}{conflict} RETURNING 1::int8 AS o, {}{returned}",
+                "INSERT INTO {into} SELECT {} FROM {}{conflict} RETURNING 1::int8 AS o, {}{returned}",
                 values(&all),
+                unnumbered(),
                 letter(Outcome::Inserted)
             )
         }
-        (_, Some(key)) => accounted(table, &from, verb.given, key, conflict, form),
+        (_, Some(key)) => accounted(table, &source.numbered(table, verb.given), verb.given, key, conflict, form),
     }
 }
 

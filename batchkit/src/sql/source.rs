@@ -47,12 +47,23 @@ impl Source {
         }
     }
 
-    /// The FROM item, with its alias `s`.
-    pub(super) fn relation(self, table: &TableSql, given: &[usize]) -> String {
+    /// The FROM item, with its alias `s`, and the rows' ordinals.
+    pub(super) fn numbered(self, table: &TableSql, given: &[usize]) -> String {
+        self.relation(table, given, true)
+    }
+
+    /// The same without ordinals, which cost the server a little for each row.
+    pub(super) fn unnumbered(self, table: &TableSql, given: &[usize]) -> String {
+        self.relation(table, given, false)
+    }
+
+    fn relation(self, table: &TableSql, given: &[usize], numbered: bool) -> String {
+        let alias = |aliases: &str| match numbered {
+            true => format!("WITH ORDINALITY AS s({aliases}, o)"),
+            false => format!("AS s({aliases})"),
+        };
         match self {
-            Source::Rows => {
-                format!("unnest($1::{}[]) WITH ORDINALITY AS s({}, o)", table.name, row_aliases(table, given))
-            }
+            Source::Rows => format!("unnest($1::{}[]) {}", table.name, alias(&row_aliases(table, given))),
             Source::Columns => {
                 let layout = columns_layout(table, given);
                 let mut parameters: Vec<String> =
@@ -63,8 +74,7 @@ impl Source {
                     aliases.push(row_aliases(table, &layout.whole));
                 }
                 let parameters = list(parameters.iter().enumerate(), ", ", |(n, ty)| format!("${}::{ty}[]", n + 1));
-                let unnest = format!("unnest({parameters}) WITH ORDINALITY AS s({}, o)", aliases.join(", "));
-                collated(table, given, unnest)
+                collated(table, given, format!("unnest({parameters}) {}", alias(&aliases.join(", "))), numbered)
             }
             Source::Stage => format!("{STAGE} AS s"),
         }
@@ -84,7 +94,7 @@ impl Source {
 
 /// The elements of an array lose their column's collation: it is put back, or the server's judgement of
 /// equal keys would be another than the table's.
-fn collated(table: &TableSql, given: &[usize], unnest: String) -> String {
+fn collated(table: &TableSql, given: &[usize], unnest: String, numbered: bool) -> String {
     if given.iter().all(|&c| table.columns[c].collation.is_none()) {
         return unnest;
     }
@@ -92,7 +102,7 @@ fn collated(table: &TableSql, given: &[usize], unnest: String) -> String {
         Some(collation) => format!("s.c{c} COLLATE {collation} AS c{c}"),
         None => format!("s.c{c}"),
     });
-    format!("(SELECT {columns}, s.o FROM {unnest}) AS s")
+    format!("(SELECT {columns}{} FROM {unnest}) AS s", if numbered { ", s.o" } else { "" })
 }
 
 /// Names for the columns of the table's row type: `c0` for a given column, `x1` for one that is NULL.

@@ -24,7 +24,6 @@ pub(crate) struct Update<'a> {
 /// The text of an update. An update that only leaves rows alone, or compares their versions, is always asked for its
 /// outcomes.
 pub(crate) fn update(table: &TableSql, source: Source, verb: &Update<'_>, form: Form) -> String {
-    let from = source.relation(table, verb.given);
     let value = |c: usize| format!("s.c{c}");
     let set: Vec<_> = verb.set.iter().map(|&c| (c, value(c))).collect();
     // What is marked as deleted is found only to change the mark.
@@ -35,8 +34,10 @@ pub(crate) fn update(table: &TableSql, source: Source, verb: &Update<'_>, form: 
     let version = and_version(table, verb.version, value);
     let set = assignments(table, &set.into_iter().chain(next_version(table)).collect::<Vec<_>>());
     if form == Form::Count {
+        let from = source.unnumbered(table, verb.given);
         return format!("UPDATE {} AS t SET {set} FROM {from} WHERE {matches}{changed}", table.name);
     }
+    let from = source.numbered(table, verb.given);
     let returned = returned_columns(table, form, "t");
     let (updated, missing) = (letter(Outcome::Updated), letter(Outcome::Missing));
     let done = format!(

@@ -38,7 +38,6 @@ fn stored(table: &TableSql, key: &[usize], alias: &str) -> String {
 
 /// The text of an upsert. Its counting form answers one row: how many were inserted, how many updated.
 pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: Form) -> String {
-    let from = source.relation(table, verb.given);
     let conflict = on_conflict(table, verb);
     let new = new_row(table, verb.given);
     let insert = format!("INSERT INTO {} SELECT {}", into(table, &columns(&new)), values(&new));
@@ -46,7 +45,8 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
     if form == Form::Count && !table.hides_xmax {
         // Nothing is joined, so the rows come in the order in which they were sent, and none is kept meanwhile.
         return format!(
-            "WITH d AS ({insert} FROM {from} ON CONFLICT ({}) {conflict} RETURNING t.xmax = 0 AS i) SELECT {} FROM d",
+            "WITH d AS ({insert} FROM {} ON CONFLICT ({}) {conflict} RETURNING t.xmax = 0 AS i) SELECT {} FROM d",
+            source.unnumbered(table, verb.given),
             target(table, verb),
             counts("d.i")
         );
@@ -60,6 +60,7 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
         ),
         false => (String::new(), "d.i"),
     };
+    let from = source.numbered(table, verb.given);
     let target = target(table, verb);
     let asked = if table.hides_xmax { "true" } else { "t.xmax = 0" };
     let returned_key = list(verb.target, ", ", |&c| format!("t.{} AS k{c}", table.columns[c].name));

@@ -22,7 +22,7 @@ pub(crate) struct EncodedRows {
     pub(super) bytes: Bytes,
     pub(super) ends: Arc<Vec<usize>>,
     /// One column beside the other, where that is the form.
-    pub(super) columns: Vec<Column>,
+    pub(super) columns: Arc<[Column]>,
     pub(super) len: usize,
     /// The rows below these, by their kind; `None` where there are no kinds.
     pub(super) below: Option<Arc<[Below]>>,
