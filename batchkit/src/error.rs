@@ -105,6 +105,7 @@ struct Inner {
     fatal: bool,
     routine: Option<String>,
     cache_lookup: bool,
+    changed_table: bool,
     not_begun: bool,
 }
 
@@ -127,6 +128,13 @@ impl Error {
     pub(crate) fn schema(table: &str, mismatches: Vec<String>) -> Self {
         let mut error = Error::new(ErrorKind::Schema, "the model does not match the table").in_table(table);
         error.0.mismatches = mismatches;
+        error
+    }
+
+    /// A statement answers other types than the table's columns had when it was asked about.
+    pub(crate) fn changed_table() -> Self {
+        let mut error = Error::new(ErrorKind::Schema, "the types of the table's columns have changed");
+        error.0.changed_table = true;
         error
     }
 
@@ -252,6 +260,7 @@ impl Error {
             cache_lookup: inner.cache_lookup,
             snapshot,
             invalid_row: self.kind() == ErrorKind::InvalidRow,
+            changed_table: inner.changed_table,
         }
     }
 
@@ -259,7 +268,7 @@ impl Error {
     /// Anything else is the caller's matter, and no retry will help.
     pub(crate) fn can_be_answered(&self) -> bool {
         let kinds = [ErrorKind::Connection, ErrorKind::Pool, ErrorKind::Timeout, ErrorKind::InvalidRow];
-        self.0.sqlstate.is_some() || kinds.contains(&self.kind())
+        self.0.sqlstate.is_some() || self.0.changed_table || kinds.contains(&self.kind())
     }
 
     /// Whether the server refused it for what a row holds.
@@ -271,7 +280,7 @@ impl Error {
     pub(crate) fn tells_of_a_changed_table(&self) -> bool {
         let code = self.0.sqlstate.as_ref().map_or("", SqlState::code);
         let changed = code.starts_with("42") && code != "42501";
-        changed || code.starts_with("26") || matches!(code, "0A000" | "XX000" | "22P03")
+        changed || self.0.changed_table || code.starts_with("26") || matches!(code, "0A000" | "XX000" | "22P03")
     }
 
     /// Whether the server has no connection to spare.

@@ -48,7 +48,7 @@ impl Bench {
             if transport != Transport::Single || rows <= MOST_SINGLE {
                 let config =
                     BatchConfig { transport, batch_size: rows.into(), max_workers: 1, ..BatchConfig::default() };
-                contestants.push((position, Batchkit::with(&self.place, config)?));
+                contestants.push((position, Batchkit::with(&self.place, &self.place.database, config)?));
             }
         }
         let calls = (3_000 / rows).clamp(1, CALLS);

@@ -3,42 +3,52 @@
 use std::path::Path;
 use std::time::Duration;
 
+use batchkit_testbed::server::Database;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
+use tokio_postgres::config::Host;
 
 use crate::Failure;
 
 /// The most bytes that are read at once.
 const BLOCK: usize = 64 << 10;
 
-/// A socket in a folder of its own.
-pub struct Delayed(TempDir);
+/// A database behind a socket in a folder of its own.
+pub struct Delayed {
+    pub database: Database,
+    _folder: TempDir,
+}
 
 impl Delayed {
-    /// One before the socket in this folder. What a client sends arrives so much later; what comes back does not.
-    pub fn new(server: &Path, port: u16, delay: Duration) -> Result<Self, Failure> {
-        let folder = tempfile::Builder::new().prefix("batchkit-delay-").tempdir()?;
-        let name = format!(".s.PGSQL.{port}");
-        let (listener, server) = (UnixListener::bind(folder.path().join(&name))?, server.join(name));
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let Ok(server) = UnixStream::connect(&server).await else { continue };
-                let (client_reads, client_writes) = client.into_split();
-                let (server_reads, server_writes) = server.into_split();
-                tokio::spawn(carry(client_reads, server_writes, delay));
-                tokio::spawn(carry(server_reads, client_writes, Duration::ZERO));
-            }
-        });
-        Ok(Delayed(folder))
+    /// The database behind one. What a client sends arrives so much later; what comes back does not.
+    pub fn before(database: &Database, delay: Duration) -> Result<Self, Failure> {
+        let config = database.config();
+        let Some(Host::Unix(server)) = config.get_hosts().first() else {
+            return Err("the network is delayed before a server that was started here".into());
+        };
+        let folder = listen(server, config.get_ports().first().copied().unwrap_or(5432), delay)?;
+        Ok(Delayed { database: database.through(folder.path()), _folder: folder })
     }
+}
 
-    /// The folder to connect to.
-    pub fn folder(&self) -> &Path {
-        self.0.path()
-    }
+/// A socket before the one in the server's folder.
+fn listen(server: &Path, port: u16, delay: Duration) -> Result<TempDir, Failure> {
+    let folder = tempfile::Builder::new().prefix("batchkit-delay-").tempdir()?;
+    let name = format!(".s.PGSQL.{port}");
+    let (listener, server) = (UnixListener::bind(folder.path().join(&name))?, server.join(name));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let Ok(server) = UnixStream::connect(&server).await else { continue };
+            let (client_reads, client_writes) = client.into_split();
+            let (server_reads, server_writes) = server.into_split();
+            tokio::spawn(carry(client_reads, server_writes, delay));
+            tokio::spawn(carry(server_reads, client_writes, Duration::ZERO));
+        }
+    });
+    Ok(folder)
 }
 
 /// Carries bytes one way until a side ends.

@@ -82,7 +82,7 @@ pub const TAKES_NO_PART: u8 = 3;
 /// What is counted: so many calls, and the state before each of the calls that there may be. Whether the contestant
 /// takes part.
 pub async fn calls(bench: &Bench, name: Name, verb: Verb, rows: usize, calls: u32) -> Result<bool, Failure> {
-    let mut contestant = name.connect(&bench.place).await?;
+    let mut contestant = name.connect(&bench.place, &bench.place.database).await?;
     for call in 1..=CALLS {
         bench.put_in_state(verb, rows).await?;
         let mut task = Task::new(verb, 1, rows, false);

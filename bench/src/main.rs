@@ -18,6 +18,7 @@ mod task;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use batchkit_testbed::server::Server;
 use clap::Parser;
@@ -42,6 +43,9 @@ struct Arguments {
     /// Leaves the comparisons of few rows out.
     #[arg(long)]
     no_small: bool,
+    /// Leaves few rows to a server far away out.
+    #[arg(long)]
+    no_far: bool,
     /// Leaves the twelve calls on one connection out.
     #[arg(long)]
     no_steady: bool,
@@ -84,6 +88,8 @@ struct Arguments {
 }
 
 const SMALL: [usize; 3] = [1, 10, 100];
+/// How far away a server is that is not near, in milliseconds.
+const FAR: u64 = 1;
 
 fn main() -> Result<ExitCode, Failure> {
     let arguments = Arguments::parse();
@@ -153,7 +159,11 @@ async fn measure(arguments: &Arguments) -> Result<Results, Failure> {
         results.large.push(bench.large(rows, &verbs, &names).await?);
     }
     for &rows in arguments.small.iter().filter(|_| !arguments.no_small) {
-        results.small.push(bench.small(rows, &verbs, &names).await?);
+        results.small.push(bench.small(rows, &verbs, &names, Duration::ZERO).await?);
+    }
+    for &rows in arguments.small.iter().filter(|_| !arguments.no_small && !arguments.no_far) {
+        let away = Duration::from_millis(FAR);
+        results.far.push((FAR, bench.small(rows, &verbs, &names, away).await?));
     }
     if !arguments.no_sweep {
         results.sweep = bench.sweep().await?;

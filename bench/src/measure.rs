@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use batchkit_testbed::server::Server;
+use batchkit_testbed::server::{Database, Server};
 use rustix::time::{ClockId, clock_gettime};
 use tokio_postgres::Client;
 
 use crate::Failure;
 use crate::contestants::{Contestant, Name, Place, write_file};
 use crate::data::{FILL_REVIEWS, Product, REVIEWS, TABLES, changed, price, product, qty, sku};
+use crate::delay::Delayed;
 use crate::results::{Entry, Steady, Table, Time};
 use crate::task::{Answer, Task, Verb};
 
@@ -63,7 +64,7 @@ impl Bench {
     /// Each contestant in its turn, in each repetition; the first one is not counted.
     pub async fn large(&self, rows: usize, verbs: &[Verb], names: &[Name]) -> Result<Table, Failure> {
         write_file(&self.client, &self.place.server, rows).await?;
-        let mut contestants = self.connect(names, rows).await?;
+        let mut contestants = self.connect(names, rows, &self.place.database).await?;
         let mut samples = Samples::new();
         for repetition in 0..=self.repetitions {
             for &verb in verbs {
@@ -83,9 +84,11 @@ impl Bench {
         Ok(table(rows, &samples))
     }
 
-    /// The same with few rows: in each turn many calls, each in a transaction.
-    pub async fn small(&self, rows: usize, verbs: &[Verb], names: &[Name]) -> Result<Table, Failure> {
-        let mut contestants = self.connect(names, rows).await?;
+    /// The same with few rows: in each turn many calls, each in a transaction; to a server that is so far away.
+    pub async fn small(&self, rows: usize, verbs: &[Verb], names: &[Name], delay: Duration) -> Result<Table, Failure> {
+        let delayed = if delay.is_zero() { None } else { Some(Delayed::before(&self.place.database, delay)?) };
+        let database = delayed.as_ref().map_or(&self.place.database, |delayed| &delayed.database);
+        let mut contestants = self.connect(names, rows, database).await?;
         let mut samples = Samples::new();
         for repetition in 0..=self.repetitions {
             for &verb in verbs.iter().filter(|verb| !verb.numbers(1, rows).is_empty()) {
@@ -107,7 +110,7 @@ impl Bench {
                 }
             }
         }
-        eprintln!("{rows} rows in a transaction");
+        eprintln!("{rows} rows in a transaction, {} ms away", delay.as_millis());
         Ok(table(rows, &samples))
     }
 
@@ -117,7 +120,7 @@ impl Bench {
         for repetition in 0..self.repetitions {
             for &verb in verbs {
                 for &name in names {
-                    let mut contestant = name.connect(&self.place).await?;
+                    let mut contestant = name.connect(&self.place, &self.place.database).await?;
                     for call in 1..=STEADY {
                         self.put_in_state(verb, rows).await?;
                         let mut task = Task::new(verb, 1, rows, false);
@@ -144,10 +147,15 @@ impl Bench {
         Ok(samples.iter().map(steady).collect())
     }
 
-    async fn connect(&self, names: &[Name], rows: usize) -> Result<Vec<(Name, Box<dyn Contestant>)>, Failure> {
+    async fn connect(
+        &self,
+        names: &[Name],
+        rows: usize,
+        database: &Database,
+    ) -> Result<Vec<(Name, Box<dyn Contestant>)>, Failure> {
         let mut contestants = Vec::new();
         for &name in names.iter().filter(|name| name.takes_part(rows)) {
-            contestants.push((name, name.connect(&self.place).await?));
+            contestants.push((name, name.connect(&self.place, database).await?));
         }
         Ok(contestants)
     }

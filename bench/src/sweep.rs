@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 
 use batchkit::{BatchModel, BatchOperations, BatchSize, ExecutionStrategy, InsertRow};
 use batchkit_testbed::server::Database;
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
-use tokio_postgres::NoTls;
-use tokio_postgres::config::Host;
+use deadpool_postgres::Pool;
 
 use crate::Failure;
 use crate::data::product;
@@ -96,17 +94,8 @@ fn network(database: &Database, delay: Duration) -> Result<Network, Failure> {
     if delay.is_zero() {
         return Ok(Network { pool: database.pool(1)?, _delayed: None });
     }
-    let config = database.config();
-    let Some(Host::Unix(folder)) = config.get_hosts().first() else {
-        return Err("the network is delayed before a server that was started here".into());
-    };
-    let delayed = Delayed::new(folder, config.get_ports().first().copied().unwrap_or(5432), delay)?;
-    let mut through = tokio_postgres::Config::new();
-    through.host_path(delayed.folder()).user(config.get_user().unwrap_or_default()).dbname(database.name());
-    through.port(config.get_ports().first().copied().unwrap_or(5432));
-    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let pool = Pool::builder(Manager::from_config(through, NoTls, recycling)).max_size(1).build()?;
-    Ok(Network { pool, _delayed: Some(delayed) })
+    let delayed = Delayed::before(database, delay)?;
+    Ok(Network { pool: delayed.database.pool(1)?, _delayed: Some(delayed) })
 }
 
 async fn run<M>(

@@ -1,5 +1,6 @@
 //! Databases of one's own on a server, with names that do not collide.
 
+use std::path::Path;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -47,6 +48,17 @@ impl Database {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The same database through a socket in another folder; it is dropped with this value, not with that.
+    #[must_use]
+    pub fn through(&self, folder: &Path) -> Database {
+        let mut config = Config::new();
+        config.host_path(folder).port(self.config.get_ports().first().copied().unwrap_or(5432)).dbname(&self.name);
+        if let Some(user) = self.config.get_user() {
+            config.user(user);
+        }
+        Database { config, name: self.name.clone(), dropped_from: None }
     }
 
     /// A connection to it.

@@ -252,13 +252,13 @@ async fn upserts_fill_in_new_rows_and_leave_known_ones() {
 async fn the_way_of_new_rows_is_explained() {
     let db = database(DOCS).await;
     let docs = BatchOperations::<Doc>::new(db.pool.clone());
-    let many = || (0..100).map(new_doc);
+    let many = || (0..1_000).map(new_doc);
     let why = docs.batch_insert(many()).explain().await.unwrap();
     assert_eq!(why.transport, Transport::UnnestRows);
     assert_eq!(why.reason, "an expression sets a column of the new rows, which COPY into the target cannot do");
     let staged = docs.batch_insert([new_doc(1)]).transport(Transport::Copy).explain().await.unwrap();
     assert!(staged.sql.contains("batchkit_stage") && staged.sql.contains("(1)"), "{}", staged.sql);
-    let whole = (0..100).map(|n| doc(n, 4));
+    let whole = (0..1_000).map(|n| doc(n, 4));
     assert_eq!(docs.batch_insert(whole).explain().await.unwrap().transport, Transport::Copy);
     // Where the table's own default does the same, nothing is in the way of COPY, if it is worth it.
     db.run("ALTER TABLE docs ALTER version SET DEFAULT 1").await;

@@ -243,6 +243,15 @@ async fn a_domain_that_refuses_null_in_a_column_that_is_not_given() {
             "{transport:?}"
         );
         assert_eq!(operations.batch_upsert(&rows).transport(transport).await.unwrap().updated, 3, "{transport:?}");
+        // One row is a few: it has no other way than those.
+        for rows in [&rows[..1], &rows] {
+            db.run("TRUNCATE domains").await;
+            let stored = operations.batch_insert(rows).transport(transport).returning().await;
+            assert_eq!(stored.unwrap(), rows, "{transport:?}");
+            db.run("TRUNCATE domains").await;
+            let report = operations.batch_insert(rows).transport(transport).report().await.unwrap();
+            assert_eq!(report.inserted(), rows.len() as u64, "{transport:?}");
+        }
     }
     // The array column would have to travel in a row of the table's type, whose domain cannot be NULL.
     for transport in [Transport::UnnestRows, Transport::UnnestColumns, Transport::Single] {

@@ -119,10 +119,12 @@ impl Model {
         self.columns.iter().position(|column| column.role == ColumnRole::SoftDelete)
     }
 
-    /// Whether the other describes the same table by the same columns. (A constant has no address of its own.)
+    /// Whether the other is of the same struct. (A constant has no address of its own.)
     pub(crate) fn is(&self, other: &Model) -> bool {
         let names = |model: &'static [Column]| model.iter().map(|column| column.name);
-        (self.schema, self.table) == (other.schema, other.table) && names(self.columns).eq(names(other.columns))
+        (self.type_name)() == (other.type_name)()
+            && (self.schema, self.table) == (other.schema, other.table)
+            && names(self.columns).eq(names(other.columns))
     }
 
     /// All declared unique keys, the primary one first.

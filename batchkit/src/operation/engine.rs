@@ -206,8 +206,7 @@ impl Request<'_> {
         let result = async {
             let ways = ways?;
             let below = graph.works(asked, below_form, &keys)?;
-            tracing::Span::current()
-                .record("batchkit.transport", tracing::field::debug(ways.of(chunk_rows).transport));
+            tracing::Span::current().record("batchkit.transport", tracing::field::debug(ways.of(chunk_rows).transport));
             let mut work = target.work(&*verb, ways, form, rejects, below);
             let decode = self.decode.map(|start| (start, Arc::clone(&types)));
             work.decode.clone_from(&decode);
@@ -217,8 +216,20 @@ impl Request<'_> {
                     let (engine, transport) = (self.engine.clone(), asked);
                     let model = self.model;
                     let verb = Arc::clone(&verb);
-                    let renewal =
-                        Renewal { engine, model, layout, verb, transport, form, rejects, children, below_form, decode };
+                    let types = Arc::clone(&types);
+                    let renewal = Renewal {
+                        engine,
+                        model,
+                        layout,
+                        verb,
+                        transport,
+                        form,
+                        rejects,
+                        children,
+                        below_form,
+                        decode,
+                        types,
+                    };
                     let works = Works::new(work, Box::new(renewal));
                     let shared = Arc::new(Shared { pool, works, policy: Arc::clone(&policy) });
                     Runner::Pool(InPool { shared, books: Arc::clone(&books), fallback, pace })

@@ -156,7 +156,7 @@ impl Asking<'_, '_, '_> {
         let within = self.within.as_mut().map(Within::lend);
         let session = Session::open(&self.engine.pool, within).await?.counted(&self.policy.round_trips);
         session.begin(&self.policy.opening, false).await?;
-        let answer = carrier.send(&session, &sql, rows).await;
+        let answer = carrier.send(&session, (&*sql).into(), rows).await;
         session.rollback().await;
         let (answer, _) = answer?;
         let ordinal = |field: Option<Option<&[u8]>>| {

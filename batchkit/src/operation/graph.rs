@@ -222,12 +222,7 @@ impl Keys {
 }
 
 impl Kind {
-    fn new(
-        number: usize,
-        above: &Known,
-        rows: GraphRows,
-        known: Arc<Known>,
-    ) -> Result<Kind> {
+    fn new(number: usize, above: &Known, rows: GraphRows, known: Arc<Known>) -> Result<Kind> {
         let association = &above.model.associations[number];
         let types = |column| known.types.get(column);
         let wiring = Wiring::of(association, above.model, &rows, |key| above.types.get(key), types)?;

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::observe::ErrorObserver;
 use crate::retry::{Policy, Retries};
-use crate::session::{Parameters, Question, Read, Session, Values, Within};
+use crate::session::{Parameters, Question, Read, Session, Shape, Values, Within};
 use crate::settings::Plans;
 use crate::sql::{Arguments, TableSql};
 use crate::wire::{ColumnType, Decoder, EncodedRows, Start};
@@ -133,7 +133,8 @@ async fn query_once(
     let question = Question { sql: &prepared.sql, types: &prepared.types, encode: &encode };
     let decoder =
         decode.map(|start| Decoder { start, types: Arc::clone(&prepared.columns), first: 0, kept: Vec::new() });
-    let read = Read { sql: Arc::clone(&prepared.sql), parameters: Parameters::Asked(&question), decoder };
+    let shape = decode.map(|_| Shape { first: 0, types: Arc::clone(&prepared.columns) });
+    let read = Read { sql: Arc::clone(&prepared.sql), parameters: Parameters::Asked(&question), shape, decoder };
     let answers = session.read(&policy.opening, Plans::OfTheirRows, &[read]).await;
     session.end_read().await;
     let rows = answers?.pop().ok_or_else(|| Error::new(ErrorKind::Accounting, "the answer is missing"))?;

@@ -22,7 +22,7 @@ use crate::model::{Model, ReadRow, RelationPaths, Relations};
 use crate::observe::ErrorObserver;
 use crate::relation::{Answers, Block, KeyNumbers, Owner, Question, Relate, Tree, key_numbers, load};
 use crate::retry::{Policy, Retries};
-use crate::session::{Encoded, JOINED_ROWS, Parameters, Read, Session, Within};
+use crate::session::{Encoded, JOINED_ROWS, Parameters, Read, Session, Shape, Within};
 use crate::settings::Plans;
 use crate::wire::{ColumnType, EncodedRows};
 
@@ -120,7 +120,7 @@ pub(super) async fn begin_snapshot(client: &mut Object) -> Result<deadpool_postg
 /// Loads the relations of the rows in these slots from the server.
 pub(super) async fn related<M: ReadRow>(
     engine: &Engine,
-    mut within: Option<Within<'_>>,
+    within: Option<Within<'_>>,
     tree: Tree,
     slots: Vec<Option<M>>,
 ) -> Result<Vec<Option<M>>> {
@@ -133,11 +133,10 @@ pub(super) async fn related<M: ReadRow>(
     let call = watch::Sender::new(());
     let opening = engine.openings.of(&config.database);
     let policy = Policy::new(&config, opening, call.subscribe(), ErrorObserver::default());
-    let mut tables = Vec::new();
-    for model in tree.models(M::MODEL) {
-        tables.push(policy.within_deadline(engine.known(model, within.as_mut().map(Within::lend))).await?);
-    }
-    relate_slots(slots, tree, &mut Server { engine, within, tables, policy: Arc::new(policy) }).await
+    let models = tree.models(M::MODEL);
+    let mut server = Server { engine, within, models, tables: Vec::new(), policy: Arc::new(policy) };
+    server.ask_about_tables().await?;
+    relate_slots(slots, tree, &mut server).await
 }
 
 /// Loads the relations of the rows in these slots.
@@ -155,6 +154,8 @@ pub(crate) async fn relate_slots<M: ReadRow>(
 struct Server<'e, 'w> {
     engine: &'e Engine,
     within: Option<Within<'w>>,
+    models: Vec<&'static Model>,
+    /// Those of the models.
     tables: Vec<Arc<Known>>,
     policy: Arc<Policy>,
 }
@@ -183,6 +184,17 @@ impl Asked<'_> {
 }
 
 impl Server<'_, '_> {
+    /// Has the tables as they are known now.
+    async fn ask_about_tables(&mut self) -> Result<()> {
+        self.tables.clear();
+        let policy = Arc::clone(&self.policy);
+        for &model in &self.models {
+            let known = self.engine.known(model, self.within.as_mut().map(Within::lend));
+            self.tables.push(policy.within_deadline(known).await?);
+        }
+        Ok(())
+    }
+
     fn table(&self, model: &'static Model) -> Result<&Known> {
         let known = self.tables.iter().find(|known| known.model.is(model));
         let unknown = || Error::new(ErrorKind::UnknownRelation, format!("`{}` was not asked about", model.name));
@@ -197,14 +209,16 @@ impl Server<'_, '_> {
         let types = Arc::clone(&self.table((question.association.target)())?.types);
         let lock = carrier.lock().map(Read::plain);
         let is_locked = lock.is_some();
-        let decoder = owner.decoder(question.decode, types, sort);
+        let decoder = owner.decoder(question.decode, Arc::clone(&types), sort);
+        let shape = Shape { first: decoder.first, types };
         let statement = |part: std::ops::Range<usize>| {
             let first = i64::try_from(part.start).unwrap_or(i64::MAX);
             let mut parameters = carrier.parameters(&question.keys.slice(part))?;
             if *owner == Owner::Position {
                 parameters.push(Encoded::Value(Bytes::copy_from_slice(&first.to_be_bytes())));
             }
-            Ok(Read { sql: Arc::clone(sql), parameters: Parameters::Encoded(parameters), decoder: Some(decoder.clone()) })
+            let (parameters, decoder) = (Parameters::Encoded(parameters), Some(decoder.clone()));
+            Ok(Read { sql: Arc::clone(sql), parameters, shape: Some(shape.clone()), decoder })
         };
         let statements = carrier.statements(&question.keys, JOINED_ROWS);
         let parts = statements.len();
@@ -227,32 +241,45 @@ impl Relate for Server<'_, '_> {
     }
 
     async fn answer(&mut self, questions: Vec<Question>) -> Result<Vec<Answers>> {
-        let mut asked = Vec::with_capacity(questions.len());
-        for question in &questions {
-            asked.push(if question.keys.is_empty() { None } else { Some(self.asked(question)?) });
-        }
-        let reads: Vec<Read<'_>> =
-            asked.iter_mut().flatten().flat_map(|asked| std::mem::take(&mut asked.reads)).collect();
-        if reads.is_empty() {
-            return Ok(questions.iter().map(|_| Answers::new()).collect());
-        }
         let most = questions.iter().map(|question| question.keys.len()).max().unwrap_or_default();
         let policy = Arc::clone(&self.policy);
         let mut retries = Retries::new(&policy);
-        let answers = loop {
-            match policy.within_deadline(Box::pin(self.ask(Plans::of(most), &reads))).await {
-                Ok(answers) => break answers,
-                // A caller's transaction is the caller's to repeat.
-                Err(error) if self.within.is_some() => return Err(error),
-                Err(error) => retries.pause_after(error).await?,
+        let mut has_forgotten = false;
+        loop {
+            let mut asked = Vec::with_capacity(questions.len());
+            for question in &questions {
+                asked.push(if question.keys.is_empty() { None } else { Some(self.asked(question)?) });
             }
-        };
-        let mut answers = answers.into_iter();
-        let blocks = |asked: &Option<Asked<'_>>| match asked {
-            None => Ok(Answers::new()),
-            Some(asked) => asked.answers(&mut answers),
-        };
-        asked.iter().map(blocks).collect()
+            let reads: Vec<Read<'_>> =
+                asked.iter_mut().flatten().flat_map(|asked| std::mem::take(&mut asked.reads)).collect();
+            if reads.is_empty() {
+                return Ok(questions.iter().map(|_| Answers::new()).collect());
+            }
+            let error = match policy.within_deadline(Box::pin(self.ask(Plans::of(most), &reads))).await {
+                Ok(answers) => {
+                    let mut answers = answers.into_iter();
+                    let blocks = |asked: &Option<Asked<'_>>| match asked {
+                        None => Ok(Answers::new()),
+                        Some(asked) => asked.answers(&mut answers),
+                    };
+                    return asked.iter().map(blocks).collect();
+                }
+                Err(error) => error,
+            };
+            let is_changed = error.tells_of_a_changed_table();
+            if is_changed {
+                self.engine.forget();
+            }
+            // A caller's transaction is the caller's to repeat.
+            if self.within.is_some() {
+                return Err(error);
+            }
+            if is_changed && !std::mem::replace(&mut has_forgotten, true) {
+                self.ask_about_tables().await?;
+            } else {
+                retries.pause_after(error).await?;
+            }
+        }
     }
 }
 

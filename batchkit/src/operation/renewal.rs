@@ -29,6 +29,8 @@ pub(super) struct Renewal {
     pub(super) children: &'static [Child],
     pub(super) below_form: Form,
     pub(super) decode: Option<(Start, Arc<[ColumnType]>)>,
+    /// By which what is stored is decoded.
+    pub(super) types: Arc<[ColumnType]>,
 }
 
 #[async_trait]
@@ -42,8 +44,10 @@ impl Renew for Renewal {
         let layout = target.layout(&*self.verb, Vec::new());
         // An enum that was made anew has another number and the same labels.
         let name = |ty: &ColumnType| ty.ty().name().to_owned();
-        if !layout.types.iter().map(name).eq(self.layout.types.iter().map(name)) {
-            let what = "the types of the table's columns have changed since the rows were encoded";
+        let is_encoded = layout.types.iter().map(name).eq(self.layout.types.iter().map(name));
+        let is_decoded = known.types.iter().map(name).eq(self.types.iter().map(name));
+        if !is_encoded || (self.form == Form::Rows && !is_decoded) {
+            let what = "the types of the table's columns have changed since the call began";
             return Err(Error::schema(&self.model.display_name(), vec![what.to_owned()]));
         }
         let mut graph = Graph::default();

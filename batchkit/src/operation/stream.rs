@@ -15,7 +15,7 @@ use super::list::List;
 use super::read::{Again, Fetched, Prepared, policy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ReadRow;
-use crate::session::{Fetching, Piece, Question, Unread};
+use crate::session::{Fetching, Piece, Question, Shape, Unread};
 use crate::wire::{ColumnType, EncodedRows};
 
 /// The rows of one fetch, if nothing else is said.
@@ -172,7 +172,8 @@ async fn open<M: ReadRow>(list: List<'_, M>, fetch_size: u32) -> Result<Open> {
         let prepared = Prepared::new(known, &selection)?;
         let encode = |parameters: &[Type]| prepared.encode(&selection, parameters);
         let question = Question { sql: &prepared.sql, types: &prepared.types, encode: &encode };
-        let unread = Unread::prepare(&engine.pool, &question, &engine.config.database).await?;
+        let shape = Shape { first: 0, types: Arc::clone(&prepared.columns) };
+        let unread = Unread::prepare(&engine.pool, &question, &shape, &engine.config.database).await?;
         Ok((unread, prepared.columns))
     };
     let (unread, columns) = loop {

@@ -128,6 +128,7 @@ impl Target<'_> {
             let carrier = self.carrier(choice, &facts);
             let single = choice.transport == Transport::Single;
             let matching = carrier.source().and_then(|source| verb.matching(model, table_sql, source, form));
+            let matching = matching.unwrap_or(Matching::Ordinal);
             Way {
                 transport: choice.transport,
                 reason: choice.reason,
@@ -135,7 +136,8 @@ impl Target<'_> {
                 carrier,
                 statement_rows: if verb.inserts() { INSERTED_ROWS } else { JOINED_ROWS },
                 draw: None,
-                matching: matching.unwrap_or(Matching::Ordinal),
+                shape: (form == Form::Rows).then(|| matching.shape(Arc::clone(&self.known.types))),
+                matching,
             }
         };
         let ByRows { few, many } = plan::by_rows(asked, &facts)?;
@@ -158,6 +160,7 @@ impl Target<'_> {
             transport: choice.transport,
             reason: choice.reason,
             sql: sql::copy_from(table_sql, &all).into(),
+            shape: None,
             carrier: Carrier::CopyInto,
             statement_rows: INSERTED_ROWS,
             draw,
@@ -184,7 +187,8 @@ impl Target<'_> {
     /// One array per column of `given`.
     pub(super) fn columns_carrier(&self, given: &[usize]) -> Carrier {
         let layout = sql::columns_layout(&self.known.sql, given);
-        let oid = |c: usize| self.known.table.column(self.known.model.columns[c].name).map_or(0, |found| found.type_oid);
+        let oid =
+            |c: usize| self.known.table.column(self.known.model.columns[c].name).map_or(0, |found| found.type_oid);
         let single = layout.single.iter().map(|&c| (self.field(c), oid(c))).collect();
         let whole = (!layout.whole.is_empty()).then(|| self.row_type(&layout.whole));
         Carrier::Columns { single, whole }
@@ -192,7 +196,8 @@ impl Target<'_> {
 
     /// The table's row type with the columns of `given` filled in.
     fn row_type(&self, given: &[usize]) -> RowType {
-        let field_of = |name: &str| given.iter().find(|&&c| self.known.model.columns[c].name == name).map(|&c| self.field(c));
+        let field_of =
+            |name: &str| given.iter().find(|&&c| self.known.model.columns[c].name == name).map(|&c| self.field(c));
         let columns = self.known.table.columns.iter().map(|column| (column.type_oid, field_of(&column.name))).collect();
         RowType { oid: self.known.table.row_type, columns, lock: self.lock() }
     }
@@ -290,7 +295,8 @@ impl Target<'_> {
                 // The server draws it.
                 continue;
             }
-            let columns = names.filter(|_| plain(&key) && self.known.table.rights.select).and_then(|names| positions(&names));
+            let columns =
+                names.filter(|_| plain(&key) && self.known.table.rights.select).and_then(|names| positions(&names));
             match columns {
                 Some(columns) => {
                     let sql = sql::taken(table_sql, &columns);

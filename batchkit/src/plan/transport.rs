@@ -66,15 +66,17 @@ const MANY: &str = "many rows that update stored ones are quickest by a staging 
 /// Why COPY does not write into the target.
 const FILLS_IN: &str = "an expression sets a column of the new rows, which COPY into the target cannot do";
 
-/// The fewest rows that are worth a COPY (this and the next numbers are read off docs/performance.md): it has one round trip more than a statement, and less work with each row.
-const WORTH_COPY: usize = 50;
+/// The fewest rows that are worth a COPY (this and the next numbers are read off docs/performance.md). It has one round
+/// trip more than a statement, and less work with each row: by a socket it is level from some ten rows on, but to a
+/// server behind any network the round trip costs more than the work with so many.
+const WORTH_COPY: usize = 200;
 
 /// The fewest rows that are worth locking their table, as whole rows in one parameter need it.
 const WORTH_A_LOCK: usize = 50;
 
 /// The fewest rows of which it is worth to know all that will be stored, so that they go by COPY: it costs two round
 /// trips, and the server less work with each row.
-const WORTH_FORETELLING: usize = 100;
+const WORTH_FORETELLING: usize = 300;
 
 /// The fewest rows to update that are worth a staging table: making it costs some milliseconds, and joining it less
 /// than an array.
@@ -109,8 +111,9 @@ pub(crate) fn by_rows(asked: Transport, facts: &Facts) -> Result<ByRows> {
             _ => few.insert(0, (WORTH_A_LOCK, columns)),
         }
     }
-    let answers_by_parameters = facts.form != Form::Count && least.transport != Transport::Single;
-    if asked == Transport::Auto && facts.plain_insert && answers_by_parameters && !least.into_target {
+    let one_possible = facts.rows_possible || facts.columns_possible;
+    let answers_many = facts.form != Form::Count && least.transport != Transport::Single && !least.into_target;
+    if asked == Transport::Auto && facts.plain_insert && answers_many && one_possible {
         few.insert(0, (2, Choice { transport: Transport::Single, into_target: false, reason: ONE }));
     }
     Ok(ByRows { few, many })

@@ -31,6 +31,8 @@ pub(crate) struct Failure<'a> {
     pub(crate) snapshot: bool,
     /// Whether a row was found to be wrong before the server saw it: it names another row above than it is below.
     pub(crate) invalid_row: bool,
+    /// Whether a statement was found to answer other types than the table's columns had.
+    pub(crate) changed_table: bool,
 }
 
 /// What is done about an error.
@@ -61,6 +63,9 @@ pub enum Answer {
 pub(crate) fn classify(failure: Failure<'_>) -> Answer {
     if failure.invalid_row {
         return Answer::FindBadRows;
+    }
+    if failure.changed_table {
+        return Answer::ClearCaches;
     }
     let Some(code) = failure.code else {
         return if failure.stage == Stage::Commit { Answer::Resolve } else { Answer::Fresh };
@@ -118,6 +123,7 @@ mod tests {
             cache_lookup: false,
             snapshot: false,
             invalid_row: false,
+            changed_table: false,
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::run::{Reading, Work};
+use super::shape::Shape;
 use super::stored::StoredRow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::{Counts, Outcome};
@@ -35,6 +36,11 @@ impl Matching {
             Matching::Ordinal => Decoder { start, types, first: 2, kept: vec![0, 1] },
             Matching::Key { answered, .. } => Decoder { start, types, first: 0, kept: vec![answered] },
         }
+    }
+
+    /// Where the columns of these types are, as which stored rows are answered.
+    pub(crate) fn shape(self, types: Arc<[ColumnType]>) -> Shape {
+        Shape { first: if matches!(self, Matching::Ordinal) { 2 } else { 0 }, types }
     }
 
     /// How rows are matched of which only that is kept.

@@ -13,6 +13,7 @@ use tokio_postgres::{CopyInSink, Row, RowStream, Statement, Transaction};
 
 use super::fate::{Identity, settle};
 use super::mark::Mark;
+use super::shape::Text;
 use super::trips::{Total, Trips};
 use super::values::Unprinted;
 use crate::error::{Error, ErrorKind, Result};
@@ -299,11 +300,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    pub(super) async fn prepare(&self, sql: &str) -> Result<Statement> {
-        self.prepare_typed(sql, &[]).await
+    /// A statement that answers stored rows as they are known.
+    async fn prepare_text(&self, text: Text<'_>) -> Result<Statement> {
+        let statement = self.prepare_typed(text.sql, &[]).await?;
+        text.shape.map_or(Ok(()), |shape| shape.check(&statement))?;
+        Ok(statement)
     }
 
-    /// The same, where some of its parameters' types are known.
+    /// A statement of which the types of some parameters are known.
     pub(super) async fn prepare_typed(&self, sql: &str, types: &[Type]) -> Result<Statement> {
         Ok(match self {
             Session::Pooled(pooled) => pooled.prepare(sql, types).await?,
@@ -320,10 +324,10 @@ impl<'a> Session<'a> {
     }
 
     /// Runs a statement whose text stays the same from call to call: its rows, and the number in its tag.
-    pub(crate) async fn run(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<(EncodedRows, u64)> {
+    pub(crate) async fn run(&self, text: Text<'_>, parameters: &[&(dyn ToSql + Sync)]) -> Result<(EncodedRows, u64)> {
         // Dropped half-way, a statement goes on at the server: its connection is not for the next borrower.
         let vouched_for = self.vouch(false);
-        let answer = async { read(self.query(&self.prepare(sql).await?, parameters).await?).await }.await;
+        let answer = async { read(self.query(&self.prepare_text(text).await?, parameters).await?).await }.await;
         self.vouch(vouched_for);
         answer
     }
@@ -334,20 +338,21 @@ impl<'a> Session<'a> {
     pub(crate) async fn run_with_rows(
         &self,
         lock: Option<&str>,
-        sql: &str,
+        text: Text<'_>,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<(EncodedRows, u64)> {
         let vouched_for = self.vouch(false);
         let answer = async {
             let Session::Pooled(pooled) = self else {
                 // Preparing it has locked the table until the transaction's end.
-                return read(self.query(&self.prepare(sql).await?, parameters).await?).await;
+                return read(self.query(&self.prepare_text(text).await?, parameters).await?).await;
             };
             let Some(lock) = lock else {
-                let statement = pooled.trips.wait(pooled.client()?.prepare(sql)).await?;
+                let statement = pooled.trips.wait(pooled.client()?.prepare(text.sql)).await?;
+                text.shape.map_or(Ok(()), |shape| shape.check(&statement))?;
                 return read(self.query(&statement, parameters).await?).await;
             };
-            self.run_behind(lock, sql, parameters).await
+            self.run_behind(lock, text, parameters).await
         }
         .await;
         self.vouch(vouched_for);
@@ -358,12 +363,12 @@ impl<'a> Session<'a> {
     pub(crate) async fn run_behind(
         &self,
         first: &str,
-        sql: &str,
+        text: Text<'_>,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<(EncodedRows, u64)> {
         let vouched_for = self.vouch(false);
         let answer = async {
-            let statement = self.prepare(sql).await?;
+            let statement = self.prepare_text(text).await?;
             // Polled together, the two leave in one flush.
             let (done, stream) = tokio::join!(self.execute(first), self.query(&statement, parameters));
             done?;
@@ -384,7 +389,7 @@ impl<'a> Session<'a> {
 
     /// Runs a statement with one text parameter that answers one text, if it answers.
     pub(crate) async fn text(&self, sql: &str, parameter: &str) -> Result<Option<String>> {
-        let (rows, _) = self.run(sql, &[&parameter]).await?;
+        let (rows, _) = self.run(sql.into(), &[&parameter]).await?;
         let field = if rows.is_empty() { None } else { rows.row(0).next().flatten() };
         Ok(field.map(|text| String::from_utf8_lossy(text).into_owned()))
     }

@@ -34,8 +34,8 @@ impl Draw {
         let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
         let parameters: [&(dyn ToSql + Sync); 1] = [&count];
         let (answer, _) = match &self.lock {
-            None => session.run(&self.sql, &parameters).await?,
-            Some(lock) => session.run_behind(lock, &self.sql, &parameters).await?,
+            None => session.run((&*self.sql).into(), &parameters).await?,
+            Some(lock) => session.run_behind(lock, (&*self.sql).into(), &parameters).await?,
         };
         let unknown = || Error::new(ErrorKind::Accounting, "the values that were drawn have another form");
         let mut arrays: Vec<Option<&[u8]>> = if answer.is_empty() { Vec::new() } else { answer.row(0).collect() };

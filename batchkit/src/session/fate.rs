@@ -72,7 +72,7 @@ pub(crate) async fn fate(pool: &Pool, identity: &Identity) -> Result<Fate> {
         "SELECT CASE WHEN pg_is_in_recovery() OR {CRASHES} <> $1 THEN 'undecided' \
          ELSE coalesce(pg_xact_status($2::text::xid8), 'undecided') END"
     );
-    let (answer, _) = session.run(&sql, &[&identity.crashes, &identity.xid]).await?;
+    let (answer, _) = session.run((&*sql).into(), &[&identity.crashes, &identity.xid]).await?;
     Ok(match (!answer.is_empty()).then(|| answer.row(0)).and_then(|mut fields| fields.next().flatten()) {
         Some(b"in progress") => {
             return Err(Error::new(ErrorKind::Connection, "the transaction is still in progress"));

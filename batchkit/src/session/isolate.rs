@@ -159,7 +159,7 @@ impl Search<'_> {
             self.asked.push(suspect);
             let about = &suspects.all[suspect];
             let rows = self.rows.subset(&self.left);
-            let (answer, _) = about.carrier.send(session, &about.sql, &rows).await?;
+            let (answer, _) = about.carrier.send(session, (&*about.sql).into(), &rows).await?;
             let error = Error::of_constraint(about.kind, about.code, &about.constraint);
             for row in 0..answer.len() {
                 let mut fields = answer.row(row);

@@ -82,6 +82,6 @@ pub(super) async fn terminate(session: &Session<'_>, key: i64) -> Result<bool> {
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
                AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
                AND (classid::int8 << 32) | objid::int8 = $1 AND objsubid = 1";
-    let (living, _) = session.run(sql, &[&key]).await?;
+    let (living, _) = session.run(sql.into(), &[&key]).await?;
     Ok(!living.is_empty())
 }

@@ -16,6 +16,7 @@ use tokio_postgres::{IsolationLevel as DriverLevel, Portal, RowStream, Statement
 
 use super::client::{Pooled, push};
 use super::fate::settle;
+use super::shape::Shape;
 use super::values::{Question, Values};
 use crate::error::Result;
 use crate::retry::within;
@@ -54,12 +55,18 @@ pub(crate) struct Unread {
 
 impl Unread {
     /// A connection for the question, where it is prepared: under the settings, since it may wait for a lock.
-    pub(crate) async fn prepare(pool: &Pool, question: &Question<'_>, database: &DatabaseSettings) -> Result<Self> {
+    pub(crate) async fn prepare(
+        pool: &Pool,
+        question: &Question<'_>,
+        shape: &Shape,
+        database: &DatabaseSettings,
+    ) -> Result<Self> {
         let pooled = Pooled::get(pool).await?;
         pooled.begin(&database.opening(), false).await?;
         let prepared = question.prepare(pooled.client()?).await;
         pooled.rollback().await;
         let statement = prepared?;
+        shape.check(&statement)?;
         let values = (question.encode)(statement.params())?;
         Ok(Unread { pooled, statement, values })
     }

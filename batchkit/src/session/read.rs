@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 
 use super::client::{Session, read_decoded};
+use super::shape::Shape;
 use super::values::{Encoded, Question, Values};
 use crate::error::Result;
 use crate::settings::{Opening, Plans};
@@ -24,6 +25,8 @@ pub(crate) struct Read<'a> {
     pub(crate) sql: Arc<str>,
     /// The parameters.
     pub(crate) parameters: Parameters<'a>,
+    /// The stored rows that it answers.
+    pub(crate) shape: Option<Shape>,
     /// How its rows are decoded as they come, if that is wanted.
     pub(crate) decoder: Option<Decoder>,
 }
@@ -31,7 +34,7 @@ pub(crate) struct Read<'a> {
 impl Read<'_> {
     /// A statement without parameters and without rows.
     pub(crate) fn plain(sql: &str) -> Self {
-        Read { sql: sql.into(), parameters: Parameters::Encoded(Vec::new()), decoder: None }
+        Read { sql: sql.into(), parameters: Parameters::Encoded(Vec::new()), shape: None, decoder: None }
     }
 }
 
@@ -100,6 +103,7 @@ impl Session<'_> {
         let mut prepared = Vec::with_capacity(reads.len());
         for read in reads {
             let statement = self.prepare_typed(&read.sql, read.parameters.types()).await?;
+            read.shape.as_ref().map_or(Ok(()), |shape| shape.check(&statement))?;
             let values = read.parameters.values(statement.params())?;
             prepared.push((statement, values, read.decoder.as_ref()));
         }

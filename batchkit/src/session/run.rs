@@ -248,7 +248,7 @@ async fn read_by(
     let decoder = decode.map(|(start, types)| way.matching.decoder(*start, Arc::clone(types)));
     let read = |part| {
         let parameters = Parameters::Encoded(way.carrier.parameters(part)?);
-        Ok(Read { sql: Arc::clone(&way.sql), parameters, decoder: decoder.clone() })
+        Ok(Read { sql: Arc::clone(&way.sql), parameters, shape: way.shape.clone(), decoder: decoder.clone() })
     };
     let lock = way.carrier.lock().map(Read::plain);
     let first = usize::from(lock.is_some());
@@ -313,7 +313,7 @@ async fn send_by(
             },
             None => part,
         };
-        let (answer, tag) = way.carrier.send(session, &way.sql, &part).await?;
+        let (answer, tag) = way.carrier.send(session, way.text(), &part).await?;
         if work.form == Form::Count {
             let counts = read_counts(work.reading, part.len(), &answer, tag)?;
             if !below.is_empty() && counts.of(Outcome::Inserted) != counts.total() {
@@ -353,7 +353,7 @@ async fn settle(
     let unseen: Vec<usize> = (0..answered.len()).filter(|&row| answered[row].0 == Told::Unseen).collect();
     if !unseen.is_empty() {
         let again = rows.subset(&unseen);
-        let (answer, _) = way.carrier.send(session, &way.sql, &again).await?;
+        let (answer, _) = way.carrier.send(session, way.text(), &again).await?;
         for (row, again) in unseen.iter().zip(read_kept(work, way.matching, &again, answer)?.into_each()) {
             answered[*row] = again;
         }

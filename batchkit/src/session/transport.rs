@@ -4,6 +4,7 @@
 use postgres_types::{Oid, ToSql};
 
 use super::client::Session;
+use super::shape::Text;
 use super::values::Encoded;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::Plans;
@@ -117,28 +118,28 @@ impl Carrier {
     pub(crate) async fn send(
         &self,
         session: &Session<'_>,
-        sql: &str,
+        text: Text<'_>,
         rows: &EncodedRows,
     ) -> Result<(EncodedRows, u64)> {
         match self {
             Carrier::CopyInto => {
                 let rows = rows.in_copy_form().bytes().clone();
-                Ok((EncodedRows::default(), session.copy_in(sql, rows).await?))
+                Ok((EncodedRows::default(), session.copy_in(text.sql, rows).await?))
             }
-            Carrier::Rows(row_type) => run(session, sql, self.parameters(rows)?, Some(row_type)).await,
-            Carrier::Columns { whole, .. } => run(session, sql, self.parameters(rows)?, whole.as_ref()).await,
+            Carrier::Rows(row_type) => run(session, text, self.parameters(rows)?, Some(row_type)).await,
+            Carrier::Columns { whole, .. } => run(session, text, self.parameters(rows)?, whole.as_ref()).await,
             Carrier::Stage { create, ordinals } => {
                 session.execute(create).await?;
                 let staged = if *ordinals { staged_rows(rows) } else { rows.in_copy_form().bytes().clone() };
                 session.copy_in(&stage_copy(), staged).await?;
-                let answer = session.run(sql, &[]).await?;
+                let answer = session.run(text, &[]).await?;
                 // In the caller's transaction there may be a next call before it ends.
                 if matches!(session, Session::Caller(_)) {
                     session.execute(&stage_drop()).await?;
                 }
                 Ok(answer)
             }
-            Carrier::Single(inner) => Box::pin(inner.send(session, sql, rows)).await,
+            Carrier::Single(inner) => Box::pin(inner.send(session, text, rows)).await,
         }
     }
 }
@@ -153,13 +154,13 @@ fn refuse_giant(rows: &EncodedRows) -> Result<()> {
 
 async fn run(
     session: &Session<'_>,
-    sql: &str,
+    text: Text<'_>,
     parameters: Vec<Encoded>,
     row_type: Option<&RowType>,
 ) -> Result<(EncodedRows, u64)> {
     let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
     match row_type {
-        None => session.run(sql, &parameters).await,
-        Some(row_type) => session.run_with_rows(row_type.lock.as_deref(), sql, &parameters).await,
+        None => session.run(text, &parameters).await,
+        Some(row_type) => session.run_with_rows(row_type.lock.as_deref(), text, &parameters).await,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::answer::Matching;
 use super::draw::Draw;
+use super::shape::{Shape, Text};
 use super::transport::Carrier;
 use crate::config::Transport;
 use crate::wire::{EncodedRows, RowForm};
@@ -18,6 +19,8 @@ pub(crate) struct Way {
     pub(crate) reason: &'static str,
     /// The statement.
     pub(crate) sql: Arc<str>,
+    /// The stored rows that it answers.
+    pub(crate) shape: Option<Shape>,
     /// How the rows travel.
     pub(crate) carrier: Carrier,
     /// The most rows of one statement by UNNEST.
@@ -29,6 +32,11 @@ pub(crate) struct Way {
 }
 
 impl Way {
+    /// Its statement.
+    pub(super) fn text(&self) -> Text<'_> {
+        Text { sql: &self.sql, shape: self.shape.as_ref() }
+    }
+
     /// Cuts a chunk's rows into statements: ranges of rows, none empty.
     pub(crate) fn statements(&self, rows: &EncodedRows) -> Vec<Range<usize>> {
         self.carrier.statements(rows, self.statement_rows)

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use batchkit::{BatchConfig, BatchModel, BatchOperations, ExecutionStrategy, Related};
+use batchkit_testbed::server::Database;
 
 use super::{Contestant, Place};
 use crate::Failure;
@@ -31,21 +32,21 @@ struct Reviewed {
 }
 
 impl Batchkit {
-    pub fn connect(place: &Place, workers: usize) -> Result<Self, Failure> {
+    pub fn connect(place: &Place, database: &Database, workers: usize) -> Result<Self, Failure> {
         let mut config = BatchConfig::default();
         if workers > 1 {
             config.execution_strategy = ExecutionStrategy::Parallel;
             config.max_workers = workers;
         }
-        Batchkit::with(place, config)
+        Batchkit::with(place, database, config)
     }
 
     /// With other settings than its defaults; chunks of the size that is tried, if one is.
-    pub fn with(place: &Place, mut config: BatchConfig) -> Result<Self, Failure> {
+    pub fn with(place: &Place, database: &Database, mut config: BatchConfig) -> Result<Self, Failure> {
         if let Some(rows) = place.batch_size {
             config.batch_size = rows.into();
         }
-        let pool = place.database.pool(config.max_workers)?;
+        let pool = database.pool(config.max_workers)?;
         Ok(Batchkit {
             products: BatchOperations::builder(pool.clone()).config(config.clone()).build()?,
             with_reviews: BatchOperations::builder(pool).config(config).build()?,

@@ -106,12 +106,12 @@ impl Name {
         }
     }
 
-    pub async fn connect(self, place: &Place) -> Result<Box<dyn Contestant>, Failure> {
-        let database = &place.database;
+    /// Connects to the database of this place, perhaps by another way.
+    pub async fn connect(self, place: &Place, database: &Database) -> Result<Box<dyn Contestant>, Failure> {
         Ok(match self {
             Name::Floor => Box::new(floor::Floor::connect(place).await?),
-            Name::Batchkit => Box::new(batchkit::Batchkit::connect(place, 1)?),
-            Name::BatchkitParallel => Box::new(batchkit::Batchkit::connect(place, 2)?),
+            Name::Batchkit => Box::new(batchkit::Batchkit::connect(place, database, 1)?),
+            Name::BatchkitParallel => Box::new(batchkit::Batchkit::connect(place, database, 2)?),
             Name::Copy => Box::new(copy::Copy::connect(database).await?),
             Name::Unnest => Box::new(unnest::Unnest::connect(database).await?),
             Name::Sqlx => Box::new(sqlx::Sqlx::connect(database).await?),

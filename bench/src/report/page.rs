@@ -108,6 +108,16 @@ pub fn page(results: &Results, charts: &[Option<String>]) -> String {
         let rows = if table.rows == 1 { "row" } else { "rows" };
         _ = write!(text, "\n### {} {rows}\n\n{}", thousands(table.rows), tables::small(table));
     }
+    for (delay, table) in &results.far {
+        let rows = if table.rows == 1 { "row" } else { "rows" };
+        _ = write!(
+            text,
+            "\n### {} {rows}, {delay} ms away\n\nThrough a proxy that delays all that is sent to the server: the round \
+             trips rule.\n\n{}",
+            thousands(table.rows),
+            tables::small(table)
+        );
+    }
     if !results.steady.is_empty() {
         _ = write!(
             text,
