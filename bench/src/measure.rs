@@ -84,10 +84,41 @@ impl Bench {
         Ok(table(rows, &samples))
     }
 
-    /// The same with few rows: in each turn many calls, each in a transaction; to a server that is so far away.
-    pub async fn small(&self, rows: usize, verbs: &[Verb], names: &[Name], delay: Duration) -> Result<Table, Failure> {
-        let delayed = if delay.is_zero() { None } else { Some(Delayed::before(&self.place.database, delay)?) };
-        let database = delayed.as_ref().map_or(&self.place.database, |delayed| &delayed.database);
+    /// The same with few rows: in each turn many calls, each in a transaction.
+    pub async fn small(&self, rows: usize, verbs: &[Verb], names: &[Name]) -> Result<Table, Failure> {
+        let table = self.small_in(&self.place.database, rows, verbs, names).await?;
+        eprintln!("{rows} rows in a transaction");
+        Ok(table)
+    }
+
+    /// The same to a server to which everything is so long on its way; how long a round trip takes, in seconds.
+    pub async fn far(
+        &self,
+        delay: Duration,
+        rows: usize,
+        verbs: &[Verb],
+        names: &[Name],
+    ) -> Result<(f64, Table), Failure> {
+        let Delayed { database, _folder } = Delayed::before(&self.place.database, delay)?;
+        let client = database.connect().await?;
+        let mut samples = Vec::new();
+        for _ in 0..CALLS {
+            let start = Instant::now();
+            client.batch_execute("SELECT 1").await?;
+            samples.push((start.elapsed(), Duration::ZERO));
+        }
+        let table = self.small_in(&database, rows, verbs, names).await?;
+        eprintln!("{rows} rows in a transaction, far away");
+        Ok((medians(&samples).wall, table))
+    }
+
+    async fn small_in(
+        &self,
+        database: &Database,
+        rows: usize,
+        verbs: &[Verb],
+        names: &[Name],
+    ) -> Result<Table, Failure> {
         let mut contestants = self.connect(names, rows, database).await?;
         let mut samples = Samples::new();
         for repetition in 0..=self.repetitions {
@@ -110,7 +141,6 @@ impl Bench {
                 }
             }
         }
-        eprintln!("{rows} rows in a transaction, {} ms away", delay.as_millis());
         Ok(table(rows, &samples))
     }
 

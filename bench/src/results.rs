@@ -20,9 +20,9 @@ pub struct Results {
     pub large: Vec<Table>,
     /// The same, with few rows: medians of single calls.
     pub small: Vec<Table>,
-    /// The same, to a server that is so many milliseconds away.
+    /// The same, to a server to which a round trip takes so many seconds.
     #[serde(default)]
-    pub far: Vec<(u64, Table)>,
+    pub far: Vec<(f64, Table)>,
     pub steady: Vec<Steady>,
     #[serde(default)]
     pub crossover: Vec<Crossover>,

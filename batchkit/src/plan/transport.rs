@@ -76,7 +76,7 @@ const WORTH_A_LOCK: usize = 50;
 
 /// The fewest rows of which it is worth to know all that will be stored, so that they go by COPY: it costs two round
 /// trips, and the server less work with each row.
-const WORTH_FORETELLING: usize = 300;
+const WORTH_FORETELLING: usize = 100;
 
 /// The fewest rows to update that are worth a staging table: making it costs some milliseconds, and joining it less
 /// than an array.

@@ -108,13 +108,14 @@ pub fn page(results: &Results, charts: &[Option<String>]) -> String {
         let rows = if table.rows == 1 { "row" } else { "rows" };
         _ = write!(text, "\n### {} {rows}\n\n{}", thousands(table.rows), tables::small(table));
     }
-    for (delay, table) in &results.far {
+    for (round_trip, table) in &results.far {
         let rows = if table.rows == 1 { "row" } else { "rows" };
         _ = write!(
             text,
-            "\n### {} {rows}, {delay} ms away\n\nThrough a proxy that delays all that is sent to the server: the round \
-             trips rule.\n\n{}",
+            "\n### {} {rows}, far away\n\nThrough a proxy that delays all that is sent to the server: a round trip \
+             takes {:.1} ms.\n\n{}",
             thousands(table.rows),
+            round_trip * 1e3,
             tables::small(table)
         );
     }
