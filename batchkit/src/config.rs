@@ -87,9 +87,10 @@ pub enum BatchSize {
     /// 5,000 rows.
     #[serde(rename = "xlarge")]
     XLarge,
-    /// As many rows as fill 4 MiB, and 100,000 at the most; fewer after chunks that took longer than two seconds. Under
+    /// As many rows as fill 6 MiB, and 100,000 at the most; fewer after chunks that took longer than two seconds. Rows
+    /// that do not go by COPY into their table fill 2 MiB where less than 5,000 of them do. Under
     /// [`ExecutionStrategy::Parallel`], where the number of rows is known beforehand, all workers have the same number
-    /// of chunks, of at least 5,000 rows and at the most 8 MiB.
+    /// of chunks, of at least 5,000 rows that are not so wide, and at the most 8 MiB.
     #[default]
     Auto,
     /// This many rows; at least 1. Written down, it is the number.
@@ -252,9 +253,12 @@ impl BatchConfig {
     /// The most bytes of encoded rows in one chunk.
     pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 
-    /// The same, where chunks go one after the other and their size is chosen by itself: larger ones of wide rows are
-    /// slower, smaller ones of narrow rows are too (the sizes of chunks in docs/performance.md).
-    pub(crate) const AUTO_BYTES: usize = 4 << 20;
+    /// The same, where chunks go one after the other and their size is chosen by itself (this and the next are read off
+    /// the sizes of chunks in docs/performance.md).
+    pub(crate) const AUTO_BYTES: usize = 6 << 20;
+
+    /// The same of wide rows that do not go by COPY: the server has all of a statement's array in memory, several times.
+    pub(crate) const WIDE_BYTES: usize = 2 << 20;
 
     /// The most rows of one chunk.
     pub(crate) fn chunk_rows(&self) -> usize {

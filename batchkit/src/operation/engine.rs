@@ -181,18 +181,24 @@ impl Request<'_> {
         let form = keys.form;
         let rejects = self.config.on_row_error == OnRowError::Reject;
         let verb: Arc<dyn Verb> = Arc::from(self.verb);
-        let style = strategy::style(&self.config, self.feed.known_len(), rejects);
-        let (pace, concurrent) = (Arc::clone(&style.pace), style.concurrent);
-        // Of a stream or an iterator nobody knows that its rows are few.
-        let chunk_rows = self.feed.known_len().unwrap_or(usize::MAX).min(pace.limits().rows);
         let target = Target { known: &known, columns: &columns, writes: verb.writes() };
         let asked = self.config.transport;
         // Where there is no way, that is told when the books are open.
-        let plan = graph.is_empty().then(|| known.plan(Kind { verb: &verb, columns: &columns, asked, form }));
-        let (ways, layout) = match plan {
-            Some(Ok(plan)) => (Ok(Arc::clone(&plan.ways)), plan.layout(&target, chunk_rows)),
-            Some(Err(error)) => (Err(error), Arc::new(target.layout(&*verb, Vec::new()))),
-            None => (target.graph_ways(&verb, asked, &keys), Arc::new(target.layout(&*verb, graph.layouts()))),
+        let (plan, ways) = match graph.is_empty() {
+            true => match known.plan(Kind { verb: &verb, columns: &columns, asked, form }) {
+                Ok(plan) => (Some(Arc::clone(&plan)), Ok(Arc::clone(&plan.ways))),
+                Err(error) => (None, Err(error)),
+            },
+            false => (None, target.graph_ways(&verb, asked, &keys)),
+        };
+        let by_copy = ways.as_ref().is_ok_and(|ways| ways.are_by_copy());
+        let style = strategy::style(&self.config, self.feed.known_len(), rejects, by_copy);
+        let (pace, concurrent) = (Arc::clone(&style.pace), style.concurrent);
+        // Of a stream or an iterator nobody knows that its rows are few.
+        let chunk_rows = self.feed.known_len().unwrap_or(usize::MAX).min(pace.limits().rows);
+        let layout = match &plan {
+            Some(plan) => plan.layout(&target, chunk_rows),
+            None => Arc::new(target.layout(&*verb, graph.layouts())),
         };
         let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key), started);
         let ledger = ledger.counting(&policy.round_trips);
@@ -313,7 +319,7 @@ impl Request<'_> {
         let rejects = self.config.on_row_error == OnRowError::Reject;
         let target = Target { known: &known, columns: &columns, writes: self.verb.writes() };
         let ways = target.ways(&*self.verb, self.config.transport, form)?;
-        let most = strategy::style(&self.config, self.feed.known_len(), rejects).pace.limits().rows;
+        let most = strategy::style(&self.config, self.feed.known_len(), rejects, ways.are_by_copy()).pace.limits().rows;
         let rows = if self.feed.is_stream() { most } else { self.feed.count_rest().min(most) };
         let way = ways.of(rows);
         Ok(Explanation { transport: way.transport, reason: way.reason, sql: way.sql.to_string() })

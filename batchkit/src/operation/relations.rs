@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use deadpool_postgres::Object;
+use postgres_types::Type;
 use tokio::sync::watch;
 use tokio_postgres::IsolationLevel;
 
@@ -22,7 +23,7 @@ use crate::model::{Model, ReadRow, RelationPaths, Relations};
 use crate::observe::ErrorObserver;
 use crate::relation::{Answers, Block, KeyNumbers, Owner, Question, Relate, Tree, key_numbers, load};
 use crate::retry::{Policy, Retries};
-use crate::session::{Encoded, JOINED_ROWS, Parameters, Read, Session, Shape, Within};
+use crate::session::{Encoded, JOINED, Parameters, Read, Session, Shape, Within};
 use crate::settings::Plans;
 use crate::wire::{ColumnType, EncodedRows};
 
@@ -201,6 +202,17 @@ impl Server<'_, '_> {
         known.map(|known| &**known).ok_or_else(unknown)
     }
 
+    /// The types that the keys of these questions are encoded in.
+    fn key_types(&self, questions: &[Question]) -> Result<Vec<Type>> {
+        let mut types = Vec::new();
+        for question in questions {
+            let known = self.table(question.model)?;
+            let columns = question.association.columns.iter().filter_map(|&column| known.types.get(column));
+            types.extend(columns.map(|column| column.ty().clone()));
+        }
+        Ok(types)
+    }
+
     /// The statements of a question.
     fn asked<'q>(&self, question: &'q Question) -> Result<Asked<'q>> {
         let own = self.table(question.model)?;
@@ -220,7 +232,7 @@ impl Server<'_, '_> {
             let (parameters, decoder) = (Parameters::Encoded(parameters), Some(decoder.clone()));
             Ok(Read { sql: Arc::clone(sql), parameters, shape: Some(shape.clone()), decoder })
         };
-        let statements = carrier.statements(&question.keys, JOINED_ROWS);
+        let statements = carrier.statements(&question.keys, JOINED);
         let parts = statements.len();
         let reads = lock.into_iter().map(Ok).chain(statements.into_iter().map(statement)).collect::<Result<_>>()?;
         Ok(Asked { question, reads, is_locked, parts, owner: *owner, sort: sort.len() })
@@ -275,7 +287,11 @@ impl Relate for Server<'_, '_> {
                 return Err(error);
             }
             if is_changed && !std::mem::replace(&mut has_forgotten, true) {
+                let encoded = self.key_types(&questions)?;
                 self.ask_about_tables().await?;
+                if self.key_types(&questions)? != encoded {
+                    return Err(error);
+                }
             } else {
                 retries.pause_after(error).await?;
             }

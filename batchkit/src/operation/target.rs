@@ -12,9 +12,7 @@ use crate::config::Transport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{self, ByRows, Choice, Facts};
 use crate::reject::{KeyColumn, KeyShape};
-use crate::session::{
-    Carrier, ChildWork, Draw, INSERTED_ROWS, JOINED_ROWS, Matching, Place, Suspect, Suspects, Way, Ways, Work,
-};
+use crate::session::{Carrier, ChildWork, Draw, INSERTED, JOINED, Matching, Place, Suspect, Suspects, Way, Ways, Work};
 use crate::source::{ChildLayout, Layout};
 use crate::sql::{self, Foretold, Form, Source, TableSql};
 use crate::wire::{ColumnType, Fault, RowForm, RowType};
@@ -134,7 +132,7 @@ impl Target<'_> {
                 reason: choice.reason,
                 sql: verb.sql(model, table_sql, carrier.source(), single, form).into(),
                 carrier,
-                statement_rows: if verb.inserts() { INSERTED_ROWS } else { JOINED_ROWS },
+                statement: if verb.inserts() { INSERTED } else { JOINED },
                 draw: None,
                 shape: (form == Form::Rows).then(|| matching.shape(Arc::clone(&self.known.types))),
                 matching,
@@ -162,7 +160,7 @@ impl Target<'_> {
             sql: sql::copy_from(table_sql, &all).into(),
             shape: None,
             carrier: Carrier::CopyInto,
-            statement_rows: INSERTED_ROWS,
+            statement: INSERTED,
             draw,
             matching: Matching::Ordinal,
         }

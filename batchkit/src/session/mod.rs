@@ -33,7 +33,7 @@ pub(crate) use riding::{Next, Ridden, Uncommitted, begin_chunk};
 pub(crate) use run::{Broken, ChunkAnswer, Mode, Reading, Work, run_chunk};
 pub(crate) use shape::Shape;
 pub(crate) use stored::{RowAnswer, RowAnswers, StoredRow};
-pub(crate) use transport::{Carrier, INSERTED_ROWS, JOINED_ROWS};
+pub(crate) use transport::{Carrier, INSERTED, JOINED};
 pub(crate) use trips::Total;
 pub(crate) use values::{Encoded, Question, Values};
 pub(crate) use way::{Way, Ways};

@@ -8,6 +8,7 @@ use super::shape::Text;
 use super::values::Encoded;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::Plans;
+use crate::source::Limits;
 use crate::sql::{Source, stage_copy, stage_drop};
 use crate::wire::{EncodedRows, RowForm, RowType, column_arrays, row_array, staged_rows};
 
@@ -36,13 +37,11 @@ pub(crate) enum Carrier {
     Single(Box<Carrier>),
 }
 
-/// The most rows of one UNNEST statement that inserts: larger arrays are slower.
-pub(crate) const INSERTED_ROWS: usize = 20_000;
-/// The most rows of one UNNEST statement that joins them with those that are stored: the server reads a table of some
-/// hundred thousand rows once per statement rather than look each row up.
-pub(crate) const JOINED_ROWS: usize = 100_000;
-/// The most bytes of one UNNEST statement, far below the 1 GB that a message can have.
-const STATEMENT_BYTES: usize = 64 << 20;
+/// The most of one UNNEST statement that inserts: larger arrays are slower.
+pub(crate) const INSERTED: Limits = Limits { rows: 20_000, bytes: 64 << 20 };
+/// The most of one UNNEST statement that joins rows with those that are stored: the server reads a table of some
+/// hundred thousand rows once per statement rather than look each row up. (A message can have 1 GB.)
+pub(crate) const JOINED: Limits = Limits { rows: 100_000, bytes: 64 << 20 };
 /// The most bytes of encoded rows in one parameter; its other forms add to it.
 const PARAMETER_BYTES: usize = 512 << 20;
 
@@ -58,11 +57,11 @@ impl Carrier {
         }
     }
 
-    /// Cuts a chunk's rows into statements: ranges of rows, none empty, by UNNEST of at most so many rows.
-    pub(crate) fn statements(&self, rows: &EncodedRows, most: usize) -> Vec<std::ops::Range<usize>> {
+    /// Cuts a chunk's rows into statements: ranges of rows, none empty, by UNNEST of at most so many.
+    pub(crate) fn statements(&self, rows: &EncodedRows, most: Limits) -> Vec<std::ops::Range<usize>> {
         match self {
             Carrier::CopyInto | Carrier::Stage { .. } => std::iter::once(0..rows.len()).collect(),
-            Carrier::Rows(_) | Carrier::Columns { .. } => rows.cut(most, STATEMENT_BYTES),
+            Carrier::Rows(_) | Carrier::Columns { .. } => rows.cut(most.rows, most.bytes),
             Carrier::Single(_) => rows.cut(1, usize::MAX),
         }
     }

@@ -8,6 +8,7 @@ use super::draw::Draw;
 use super::shape::{Shape, Text};
 use super::transport::Carrier;
 use crate::config::Transport;
+use crate::source::Limits;
 use crate::wire::{EncodedRows, RowForm};
 
 /// A way of rows.
@@ -23,8 +24,8 @@ pub(crate) struct Way {
     pub(crate) shape: Option<Shape>,
     /// How the rows travel.
     pub(crate) carrier: Carrier,
-    /// The most rows of one statement by UNNEST.
-    pub(crate) statement_rows: usize,
+    /// The most of one statement by UNNEST.
+    pub(crate) statement: Limits,
     /// How values are drawn that the rows do not give, where they have to be known beforehand.
     pub(crate) draw: Option<Draw>,
     /// How answered rows find those that were sent.
@@ -39,7 +40,7 @@ impl Way {
 
     /// Cuts a chunk's rows into statements: ranges of rows, none empty.
     pub(crate) fn statements(&self, rows: &EncodedRows) -> Vec<Range<usize>> {
-        self.carrier.statements(rows, self.statement_rows)
+        self.carrier.statements(rows, self.statement)
     }
 
     /// The form in which rows of so many fields each are sent as they are.
@@ -66,6 +67,11 @@ impl Ways {
     /// The way to be taken where that of many rows turns out not to lead there.
     pub(super) fn instead(&self) -> Option<&Way> {
         self.few.last().map(|(_, way)| way)
+    }
+
+    /// Whether all but few rows go by COPY into the target.
+    pub(crate) fn are_by_copy(&self) -> bool {
+        matches!(self.many.carrier, Carrier::CopyInto)
     }
 
     /// Draws these values first, whichever way is taken.

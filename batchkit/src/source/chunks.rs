@@ -73,6 +73,7 @@ pub(crate) struct Chunks<'a> {
     model: &'static Model,
     layout: Arc<Layout>,
     pace: Arc<Pace>,
+    wide_bytes: usize,
     collected: Option<Collected>,
     /// Encodes rows on other cores before their chunk's turn.
     ahead: Option<Ahead>,
@@ -109,11 +110,16 @@ struct Collected {
     keeps_order: bool,
 }
 
+/// Rows of which a chunk of wide ones has as many are not wide.
+const NARROW: usize = 5_000;
+
 /// How chunks are made.
 #[derive(Debug, Clone)]
 pub(crate) struct Style {
     /// How large they are.
     pub(crate) pace: Arc<Pace>,
+    /// How large they are at the most where rows are wide.
+    pub(crate) wide_bytes: usize,
     /// Whether bad rows are turned away.
     pub(crate) turns_away: bool,
     /// Whether several are sent at once: then each has its rows in the order of their keys.
@@ -134,6 +140,7 @@ impl<'a> Chunks<'a> {
             builder: layout.builder(),
             layout,
             pace: style.pace,
+            wide_bytes: style.wide_bytes,
             collected: None,
             next_position: 0,
             next_chunk: 0,
@@ -231,10 +238,18 @@ impl<'a> Chunks<'a> {
     /// The next chunk; `None` at the end. A row that cannot be encoded is an error, or turned away.
     pub(crate) async fn next(&mut self) -> Result<Option<Chunk>> {
         let limits = self.next_limits();
+        let wide = Limits { bytes: limits.bytes.min(self.wide_bytes), ..limits };
         let (rows, positions) = match &mut self.collected {
-            Some(collected) => collected.next(limits, self.in_key_order.then_some(&self.layout)),
+            Some(collected) => {
+                let narrow = wide.bytes == limits.bytes || collected.are_narrow(wide);
+                let limits = if narrow { limits } else { wide };
+                collected.next(limits, self.in_key_order.then_some(&self.layout))
+            }
             None => {
-                self.fill(limits).await?;
+                self.fill(wide).await?;
+                if self.builder.len() >= NARROW {
+                    self.fill(limits).await?;
+                }
                 self.in_order()
             }
         };
@@ -399,6 +414,13 @@ fn chosen(positions: &Positions, rows: &[usize]) -> Positions {
 }
 
 impl Collected {
+    /// Whether the next rows are many within these limits.
+    fn are_narrow(&self, limits: Limits) -> bool {
+        let Positions::Run(run) = &self.kept else { return true };
+        let rest = run.start + self.cut..run.end;
+        self.rows.fitting(rest, limits.rows, limits.bytes) >= NARROW
+    }
+
     /// The rows that were not cut into a chunk yet.
     fn rest(&self) -> Positions {
         self.kept.slice(self.cut..self.kept.len())

@@ -25,8 +25,8 @@ use crate::config::{BatchConfig, ExecutionStrategy};
 use crate::error::Result;
 use crate::source::{Chunks, Limits, Pace, Style};
 
-/// How the strategy's chunks are made, of so many rows if that is known.
-pub(crate) fn style(config: &BatchConfig, rows: Option<usize>, turns_away: bool) -> Style {
+/// How the strategy's chunks are made, of so many rows if that is known; whether all of them go `by_copy`.
+pub(crate) fn style(config: &BatchConfig, rows: Option<usize>, turns_away: bool, by_copy: bool) -> Style {
     use ExecutionStrategy::{Optimistic, Parallel, Pipelined, SingleQuery};
     let strategy = config.execution_strategy;
     let limits = chunked::limits(config);
@@ -36,7 +36,14 @@ pub(crate) fn style(config: &BatchConfig, rows: Option<usize>, turns_away: bool)
         Parallel => Pace::adaptive(parallel::limits(limits, config.max_workers, rows)),
         _ => Pace::adaptive(Limits { bytes: BatchConfig::AUTO_BYTES, ..limits }),
     };
-    Style { pace: Arc::new(pace), turns_away, concurrent: strategy == Parallel, ahead: strategy == Pipelined }
+    let by_itself = config.sizes_by_itself() && !matches!(strategy, SingleQuery | Optimistic);
+    Style {
+        pace: Arc::new(pace),
+        wide_bytes: if by_itself && !by_copy { BatchConfig::WIDE_BYTES } else { usize::MAX },
+        turns_away,
+        concurrent: strategy == Parallel,
+        ahead: strategy == Pipelined,
+    }
 }
 
 /// The chunks to fall back to when one of all rows fails.
