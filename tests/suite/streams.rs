@@ -225,7 +225,8 @@ async fn a_killed_backend_ends_the_stream_with_an_error() {
             stream.next().await.unwrap().unwrap();
         }
         let kill = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
-            WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'";
+            WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'
+            AND backend_type = 'client backend'";
         let killed = db.number(kill).await;
         let rest: Vec<Result<Line, batchkit::Error>> = stream.by_ref().collect().await;
         let good = rest.iter().filter(|row| row.is_ok()).count();
