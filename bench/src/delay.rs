@@ -19,7 +19,7 @@ const BLOCK: usize = 64 << 10;
 /// A database behind a socket in a folder of its own.
 pub struct Delayed {
     pub database: Database,
-    pub _folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Delayed {

@@ -99,15 +99,15 @@ impl Bench {
         verbs: &[Verb],
         names: &[Name],
     ) -> Result<(f64, Table), Failure> {
-        let Delayed { database, _folder } = Delayed::before(&self.place.database, delay)?;
-        let client = database.connect().await?;
+        let delayed = Delayed::before(&self.place.database, delay)?;
+        let client = delayed.database.connect().await?;
         let mut samples = Vec::new();
         for _ in 0..CALLS {
             let start = Instant::now();
             client.batch_execute("SELECT 1").await?;
             samples.push((start.elapsed(), Duration::ZERO));
         }
-        let table = self.small_in(&database, rows, verbs, names).await?;
+        let table = self.small_in(&delayed.database, rows, verbs, names).await?;
         eprintln!("{rows} rows in a transaction, far away");
         Ok((medians(&samples).wall, table))
     }

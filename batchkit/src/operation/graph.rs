@@ -94,13 +94,10 @@ impl Graph {
                 return Err(Error::new(ErrorKind::Config, what));
             }
             let target = Target { known: &kind.known, columns: &own.columns, writes: true };
-            let verb = Insert::of_columns(own.columns.clone());
+            let verb: Arc<dyn Verb> = Arc::new(Insert::of_columns(own.columns.clone()));
             verb.refuse(model, &kind.known.table)?;
             let works = below.map_or(Ok(Vec::new()), |below| below.works(asked, form, &own))?;
-            let ways = match own.draw() {
-                Some(draw) => target.drawing_ways(&verb, asked, own.form, &draw)?,
-                None => target.known_ways(&(Arc::new(verb.clone()) as Arc<dyn Verb>), asked, own.form)?,
-            };
+            let ways = target.keyed_ways(&verb, asked, &own)?;
             Ok(ChildWork {
                 name: kind.association.name,
                 label: kind.association.label,
@@ -111,7 +108,7 @@ impl Graph {
                     .iter()
                     .map(|&(field, column)| (field, above.place(column)))
                     .collect(),
-                work: target.work(&verb, ways, own.form, false, works),
+                work: target.work(&*verb, ways, own.form, false, works),
                 recursive: below.is_none(),
             })
         };
@@ -230,11 +227,6 @@ impl Kind {
     }
 
     fn types(&self) -> Vec<ColumnType> {
-        let found = self.wiring.columns.iter().filter_map(|&column| {
-            let column = &self.rows.model.columns[column];
-            let found = self.known.table.column(column.name)?;
-            Some(ColumnType::new(found.ty.clone(), found.not_null, |ty| column.accepts(ty)))
-        });
-        found.collect()
+        self.known.types_of(&self.wiring.columns)
     }
 }

@@ -10,7 +10,7 @@ use crate::session::Reading;
 use crate::sql::{self, Form, OnConflict, Source, TableSql, Written};
 
 /// The verb of [`BatchOperations::batch_insert`](crate::BatchOperations::batch_insert).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct Insert {
     given: Vec<usize>,
     ignore: bool,

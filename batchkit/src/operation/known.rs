@@ -38,6 +38,11 @@ impl Known {
         Known { model, table, sql, types, plans: Mutex::default(), routes: Mutex::default() }
     }
 
+    /// The types of some of them.
+    pub(super) fn types_of(&self, columns: &[usize]) -> Vec<ColumnType> {
+        columns.iter().filter_map(|&column| self.types.get(column).cloned()).collect()
+    }
+
     /// How calls of this kind are done.
     pub(super) fn plan(&self, kind: Kind<'_>) -> Result<Arc<Plan>> {
         /// Programs have fewer kinds of calls, unless they choose the fields of each anew.

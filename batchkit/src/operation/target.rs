@@ -15,7 +15,7 @@ use crate::reject::{KeyColumn, KeyShape};
 use crate::session::{Carrier, ChildWork, Draw, INSERTED, JOINED, Matching, Place, Suspect, Suspects, Way, Ways, Work};
 use crate::source::{ChildLayout, Layout};
 use crate::sql::{self, Foretold, Form, Source, TableSql};
-use crate::wire::{ColumnType, Fault, RowForm, RowType};
+use crate::wire::{Fault, RowForm, RowType};
 
 /// The table, and the columns that are encoded, in their order.
 #[derive(Clone, Copy)]
@@ -29,12 +29,7 @@ pub(super) struct Target<'t> {
 impl Target<'_> {
     /// What the rows are encoded to: their own types as they are sent, and which fields are the key.
     pub(super) fn layout(&self, verb: &dyn Verb, below: Vec<ChildLayout>) -> Layout {
-        let found = self.columns.iter().filter_map(|&column| {
-            let column = &self.known.model.columns[column];
-            let found = self.known.table.column(column.name)?;
-            Some(ColumnType::new(found.ty.clone(), found.not_null, |ty| column.accepts(ty)))
-        });
-        let types: Vec<ColumnType> = found.collect();
+        let types = self.known.types_of(self.columns);
         let given = |key: &&[usize]| !key.is_empty() && key.iter().all(|column| self.columns.contains(column));
         let unique = verb.unique().map(|unique| unique.columns);
         let declared = self.known.model.keys().map(|key| key.columns);
@@ -49,21 +44,22 @@ impl Target<'_> {
 
     /// How rows with others below them are sent: the keys of these are drawn first, where that can be.
     pub(super) fn graph_ways(&self, verb: &Arc<dyn Verb>, asked: Transport, keys: &Keys) -> Result<Arc<Ways>> {
-        let Some(draw) = keys.draw() else { return self.known_ways(verb, asked, keys.form) };
+        if keys.draw().is_none() {
+            return self.keyed_ways(verb, asked, keys);
+        }
         let sent = Target { columns: &keys.columns, ..*self };
-        sent.drawing_ways(&Insert::of_columns(keys.columns.clone()), asked, keys.form, &draw)
+        let insert: Arc<dyn Verb> = Arc::new(Insert::of_columns(keys.columns.clone()));
+        sent.keyed_ways(&insert, asked, keys)
     }
 
-    /// The ways that were chosen for a call like this one before, or are chosen now.
-    pub(super) fn known_ways(&self, verb: &Arc<dyn Verb>, asked: Transport, form: Form) -> Result<Arc<Ways>> {
-        let plan = self.known.plan(Kind { verb, columns: self.columns, asked, form })?;
-        Ok(Arc::clone(&plan.ways))
-    }
-
-    /// The ways of rows of which some columns are drawn first.
-    pub(super) fn drawing_ways(&self, verb: &Insert, asked: Transport, form: Form, draw: &Draw) -> Result<Arc<Ways>> {
-        let mut ways = self.ways(verb, asked, form)?;
-        ways.draw(draw);
+    /// How rows with these keys are sent: as a call like this one was before, or else these are drawn first.
+    pub(super) fn keyed_ways(&self, verb: &Arc<dyn Verb>, asked: Transport, keys: &Keys) -> Result<Arc<Ways>> {
+        let Some(draw) = keys.draw() else {
+            let plan = self.known.plan(Kind { verb, columns: self.columns, asked, form: keys.form })?;
+            return Ok(Arc::clone(&plan.ways));
+        };
+        let mut ways = self.ways(&**verb, asked, keys.form)?;
+        ways.draw(&draw);
         Ok(Arc::new(ways))
     }
 
