@@ -179,12 +179,14 @@ pub use filter::{
     Comparison, Expression, Filter, FilterValue, FilterValues, NamedField, Operand, OrderedColumn, RawSql, TextColumn,
 };
 pub use metrics::{BatchMetrics, Metrics};
-pub use model::{BatchModel, InsertRow, KeyFor, PatchRow, ReadRow, Related, RelationPaths, Relations, WriteRow};
+pub use model::{
+    BatchModel, InsertRow, KeyFor, PatchRow, ReadKey, ReadRow, Related, RelationPaths, Relations, WriteRow,
+};
 pub use observe::ErrorContext;
 pub use operation::{
     Aligned, Answer, BatchOperations, BatchOperationsBuilder, Call, Count, CountVerb, Delete, Exists, Explanation, Get,
-    Insert, List, Page, Plain, PostProcess, PreProcess, Reported, Returning, RowChunks, RowStream, Update, Upsert,
-    Upserted, WithRelations, WithReport,
+    Insert, KeyOnly, List, Page, Plain, PostProcess, PreProcess, Reported, Returned, Returning, RowChunks, RowStream,
+    Update, Upsert, Upserted, WholeRow, WithRelations, WithReport,
 };
 pub use order::{Cursor, Order, OrderBy, OrderColumn, Position};
 pub use reject::{Reject, RejectKey};

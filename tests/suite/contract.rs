@@ -6,14 +6,24 @@ use std::fmt::Debug;
 use batchkit::model::Field;
 use batchkit::{
     BatchConfig, BatchModel, BatchOperations, BatchSize, ExecutionStrategy, Filter, InsertRow, KeyFor, Outcome,
-    PatchRow, ReadRow, Transport, Upserted,
+    PatchRow, ReadKey, ReadRow, Transport, Upserted,
 };
 
 use crate::common::{Db, STRATEGIES, TRANSPORTS, database};
 
 /// A table whose key is the caller's.
-trait Subject: ReadRow + InsertRow<Self> + PatchRow<Self> + Clone + PartialEq + Debug + Send + 'static {
-    type OwnKey: KeyFor<Self::Key> + Clone + Ord + Debug + Send + Sync;
+trait Subject:
+    ReadRow
+    + BatchModel<Key: ReadKey<Value = <Self as Subject>::OwnKey>>
+    + InsertRow<Self>
+    + PatchRow<Self>
+    + Clone
+    + PartialEq
+    + Debug
+    + Send
+    + 'static
+{
+    type OwnKey: KeyFor<Self::Key> + Clone + Ord + Debug + Send + Sync + 'static;
     const TABLE: &'static str;
     fn sample(n: i32) -> Self;
     fn own_key(&self) -> Self::OwnKey;
@@ -151,8 +161,11 @@ struct Way<'a, M: Subject> {
 impl<M: Subject> Way<'_, M> {
     async fn insert(&mut self) {
         let name = &self.name;
-        let rows: Vec<M> = (0..40).map(M::sample).collect();
-        assert_eq!(self.operations.batch_insert(&rows).await.unwrap(), 40, "{name}");
+        let rows: Vec<M> = (0..35).map(M::sample).collect();
+        assert_eq!(self.operations.batch_insert(&rows).await.unwrap(), 35, "{name}");
+        let some: Vec<M> = (35..40).rev().map(M::sample).collect();
+        let keys: Vec<M::OwnKey> = some.iter().map(M::own_key).collect();
+        assert_eq!(self.operations.batch_insert(&some).returning_keys().await.unwrap(), keys, "{name}");
         let more: Vec<M> = (40..60).rev().map(M::sample).collect();
         assert_eq!(self.operations.batch_insert(&more).returning().await.unwrap(), more, "{name}");
         let known_and_new: Vec<M> = (50..70).map(M::sample).collect();
@@ -160,7 +173,11 @@ impl<M: Subject> Way<'_, M> {
         assert_eq!((report.inserted(), report.unchanged(), report.total()), (10, 10, 20), "{name}");
         assert_eq!(report.positions(Outcome::Inserted).collect::<Vec<_>>(), (10..20).collect::<Vec<_>>(), "{name}");
         assert_eq!(self.operations.batch_insert(&rows).ignore_conflicts().await.unwrap(), 0, "{name}");
-        self.stored.extend((0..70).map(M::sample).map(|row| (row.own_key(), row)));
+        let known_and_new: Vec<M> = (68..72).map(M::sample).collect();
+        let call = self.operations.batch_insert(&known_and_new).ignore_conflicts().returning_keys();
+        let keys: Vec<_> = (68..72).map(|n| (n >= 70).then(|| M::sample(n).own_key())).collect();
+        assert_eq!(call.aligned().await.unwrap(), keys, "{name}");
+        self.stored.extend((0..72).map(M::sample).map(|row| (row.own_key(), row)));
         self.compare().await;
     }
 
@@ -171,8 +188,12 @@ impl<M: Subject> Way<'_, M> {
         let keys: Vec<M::OwnKey> = wanted.iter().map(M::own_key).collect();
         let expected: Vec<Option<M>> = keys.iter().map(|key| self.stored.get(key).cloned()).collect();
         assert_eq!(self.operations.batch_get(keys.clone()).aligned().await.unwrap(), expected, "{name}");
+        let expected_keys: Vec<_> = expected.iter().map(|row| row.as_ref().map(M::own_key)).collect();
+        assert_eq!(self.operations.batch_get(keys.clone()).keys().aligned().await.unwrap(), expected_keys, "{name}");
         let found: Vec<M> = expected.into_iter().flatten().collect();
         assert_eq!(self.operations.batch_get(keys.clone()).await.unwrap(), found, "{name}");
+        let found: Vec<_> = expected_keys.into_iter().flatten().collect();
+        assert_eq!(self.operations.batch_get(keys.clone()).keys().await.unwrap(), found, "{name}");
         assert_eq!(self.operations.batch_get(keys.clone()).count().await.unwrap(), 5, "{name}");
         let report = self.operations.batch_get(keys).report().await.unwrap();
         assert_eq!(report.positions(Outcome::Missing).collect::<Vec<_>>(), [1, 5], "{name}");
@@ -215,6 +236,14 @@ impl<M: Subject> Way<'_, M> {
         assert_eq!(rewritten, 1, "{name}");
         self.replace(&rows[4..5]);
         assert_eq!(self.operations.batch_update(&rows).if_changed().await.unwrap(), 0, "{name}");
+        // What is not written comes as it is stored, and what is not stored does not.
+        *rows[7].amount() += 5;
+        self.replace(&rows[7..8]);
+        let keys: Vec<_> = rows.iter().map(|row| Some(row.own_key()).filter(|_| *row != rows[30])).collect();
+        let call = self.operations.batch_update(&rows).if_changed().returning_keys();
+        assert_eq!(call.aligned().await.unwrap(), keys, "{name}");
+        let keys: Vec<_> = keys.into_iter().flatten().collect();
+        assert_eq!(self.operations.batch_update(&rows).returning_keys().await.unwrap(), keys, "{name}");
         self.compare().await;
     }
 
@@ -224,7 +253,7 @@ impl<M: Subject> Way<'_, M> {
         for row in &mut rows {
             *row.amount() *= 2;
         }
-        let expected = Upserted { inserted: 10, updated: 10, unchanged: 0 };
+        let expected = Upserted { inserted: 8, updated: 12, unchanged: 0 };
         assert_eq!(self.operations.batch_upsert(&rows).await.unwrap(), expected, "{name}");
         self.replace(&rows);
         self.compare().await;
@@ -236,6 +265,9 @@ impl<M: Subject> Way<'_, M> {
         self.replace(&rows);
         self.compare().await;
         assert_eq!(self.operations.batch_upsert(&rows).if_changed().returning().await.unwrap(), rows, "{name}");
+        let keys: Vec<_> = rows.iter().map(M::own_key).collect();
+        assert_eq!(self.operations.batch_upsert(&rows).returning_keys().await.unwrap(), keys, "{name}");
+        assert_eq!(self.operations.batch_upsert(&rows).if_changed().returning_keys().await.unwrap(), keys, "{name}");
         // The chosen field only, where the row is known.
         for row in &mut rows {
             *row.amount() += 3;
@@ -262,8 +294,10 @@ impl<M: Subject> Way<'_, M> {
         let slots = self.operations.batch_delete(keys(&[8, 701, 7])).returning().aligned().await.unwrap();
         let expected: Vec<Option<M>> = keys(&[8, 701, 7]).iter().map(|key| self.stored.get(key).cloned()).collect();
         assert_eq!(slots, expected, "{name}");
+        let gone = self.operations.batch_delete(keys(&[9, 702, 10])).returning_keys().await.unwrap();
+        assert_eq!(gone, keys(&[9, 10]), "{name}");
         assert_eq!(self.operations.batch_delete(keys(&(20..60).collect::<Vec<_>>())).await.unwrap(), 40, "{name}");
-        let gone = keys(&[5, 6, 7, 8].into_iter().chain(20..60).collect::<Vec<_>>());
+        let gone = keys(&(5..11).chain(20..60).collect::<Vec<_>>());
         self.stored.retain(|key, _| !gone.contains(key));
         self.compare().await;
     }
@@ -298,6 +332,7 @@ async fn an_empty_batch_sends_nothing() {
     for transport in TRANSPORTS {
         assert_eq!(operations.batch_insert(none).transport(transport).await.unwrap(), 0);
         assert_eq!(operations.batch_insert(none).transport(transport).returning().await.unwrap(), []);
+        assert!(operations.batch_insert(none).transport(transport).returning_keys().await.unwrap().is_empty());
         assert_eq!(operations.batch_update(none).transport(transport).await.unwrap(), 0);
         assert_eq!(operations.batch_upsert(none).transport(transport).await.unwrap(), Upserted::default());
         assert_eq!(operations.batch_delete(Vec::<i64>::new()).transport(transport).await.unwrap(), 0);

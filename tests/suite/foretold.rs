@@ -1,4 +1,4 @@
-//! Rows that go by COPY and come back all the same, where all that will be stored is known before they are sent.
+//! Rows that go by COPY and come back all the same, where what is asked of them is known before they are sent.
 
 use batchkit::{BatchConfig, BatchModel, BatchOperations, Filter, IsolationLevel, Transport};
 use chrono::{DateTime, Utc};
@@ -106,6 +106,10 @@ async fn a_table_that_was_changed_is_not_taken_for_the_old_one() {
     let changes = [
         r"CREATE FUNCTION louder() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.bytes = ''\x00''; RETURN NEW; END';
           CREATE TRIGGER louder BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION louder()",
+        r"CREATE FUNCTION elsewhere() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.id = NEW.id + 1000; RETURN NEW; END';
+          CREATE TRIGGER elsewhere BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION elsewhere()",
+        "ALTER TABLE t ALTER id DROP IDENTITY, ALTER id SET DEFAULT (random() * 1e15)::int8",
+        "ALTER TABLE t ALTER by TYPE varchar(9)",
         "ALTER TABLE t ALTER price TYPE numeric(20, 1)",
         "ALTER TABLE t ALTER kind SET DEFAULT 8",
         "ALTER TABLE t ALTER note SET DEFAULT NULL",
@@ -118,22 +122,106 @@ async fn a_table_that_was_changed_is_not_taken_for_the_old_one() {
          CREATE FUNCTION louder() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.ratio = 0; RETURN NEW; END';
          CREATE TRIGGER louder BEFORE INSERT ON part FOR EACH ROW EXECUTE FUNCTION louder()",
     ];
-    for change in changes {
-        for transport in [Transport::Auto, Transport::Copy] {
-            let db = database(TABLE).await;
-            let operations = operations(&db, transport);
-            fine(operations.batch_insert(items()).returning().await, change);
-            db.run(r#"TRUNCATE "Back\slash's""#).await;
-            db.run(&change.replace(" t ", r#" "Back\slash's" "#)).await;
-            match operations.batch_insert(items()).returning().await {
-                Ok(returned) => are_stored(&operations, &returned, &format!("{transport:?}, {change}")).await,
-                // A column of another type, or one that nobody can write any longer.
-                Err(error) => {
-                    let stored = db.number(r#"SELECT count(*) FROM "Back\slash's""#).await;
-                    assert_eq!(stored, 0, "{transport:?}, {change}: {error}");
+    for (change, transport, keys_only) in ways(&changes) {
+        let db = database(TABLE).await;
+        let operations = operations(&db, transport);
+        let context = format!("{transport:?}, keys only: {keys_only}, {change}");
+        fine(operations.batch_insert(items()).returning().await, &context);
+        fine(operations.batch_insert(items()).returning_keys().await, &context);
+        db.run(r#"TRUNCATE "Back\slash's""#).await;
+        db.run(&change.replace(" t ", r#" "Back\slash's" "#)).await;
+        let call = operations.batch_insert(items());
+        let failed = match keys_only {
+            false => match call.returning().await {
+                Ok(returned) => {
+                    are_stored(&operations, &returned, &context).await;
+                    None
                 }
-            }
+                Err(error) => Some(error),
+            },
+            true => match call.returning_keys().await {
+                Ok(keys) => {
+                    let stored = r#"SELECT array_agg(id ORDER BY substr(name, 6)::int4)::text FROM "Back\slash's""#;
+                    assert_eq!(
+                        db.text(stored).await,
+                        format!("{{{}}}", keys.iter().map(i64::to_string).collect::<Vec<_>>().join(",")),
+                        "{context}"
+                    );
+                    None
+                }
+                Err(error) => Some(error),
+            },
+        };
+        // A column of another type, one that nobody can write any longer, or a key that is not known.
+        if let Some(error) = failed {
+            let stored = db.number(r#"SELECT count(*) FROM "Back\slash's""#).await;
+            assert_eq!(stored, 0, "{context}: {error}");
         }
+    }
+}
+
+fn ways<'c>(changes: &[&'c str]) -> impl Iterator<Item = (&'c str, Transport, bool)> {
+    changes.iter().flat_map(|&change| {
+        let both = [Transport::Auto, Transport::Copy].into_iter();
+        both.flat_map(move |transport| [(change, transport, false), (change, transport, true)])
+    })
+}
+
+/// Of a key nothing else has to be known: not what the server computes, rounds or writes otherwise.
+#[tokio::test]
+async fn keys_are_known_where_rows_are_not() {
+    #[derive(Debug, Clone, PartialEq, BatchModel)]
+    #[batch(table = "bills", new = "NewBill")]
+    struct Bill {
+        net: Decimal,
+        #[batch(on_insert = "'on insert'")]
+        by: String,
+        #[batch(key, auto)]
+        number: i32,
+        document: Value,
+        #[batch(key)]
+        book: String,
+        #[batch(computed)]
+        gross: Decimal,
+    }
+    let db = database(
+        "CREATE TABLE bills (book text NOT NULL, number serial, net numeric(20, 1) NOT NULL, by varchar(20) NOT NULL,
+         document jsonb NOT NULL, gross numeric NOT NULL GENERATED ALWAYS AS (net * 2) STORED, PRIMARY KEY (number, book))",
+    )
+    .await;
+    let bills = BatchOperations::<Bill>::new(db.pool.clone());
+    let bill = |n: i64| NewBill {
+        net: Decimal::new(n * 100 + 1, 2),
+        document: serde_json::json!({ "b": n, "a": [1] }),
+        book: format!("book {}", n % 3),
+    };
+    let new: Vec<NewBill> = (1..=300).map(bill).collect();
+    let why = bills.batch_insert(&new).returning().explain().await.unwrap();
+    assert_eq!(why.transport, Transport::UnnestColumns, "{why:?}");
+    let why = bills.batch_insert(&new).returning_keys().explain().await.unwrap();
+    assert_eq!((why.transport, why.sql.split(' ').next()), (Transport::Copy, Some("COPY")), "{why:?}");
+    for rows in [300, 20, 1] {
+        let keys: Vec<(i32, String)> = bills.batch_insert(&new[..rows]).returning_keys().await.unwrap();
+        assert_eq!(keys.len(), rows);
+        for (stored, new) in bills.batch_get(&keys).await.unwrap().iter().zip(&new) {
+            assert_eq!((&stored.book, &stored.document, &*stored.by), (&new.book, &new.document, "on insert"));
+            assert_eq!(stored.gross, new.net.round_dp(1) * Decimal::TWO);
+        }
+    }
+    // What a trigger makes of the key the server tells.
+    db.run(
+        "CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.book = NEW.book || 2; RETURN NEW; END';
+         CREATE TRIGGER other BEFORE INSERT ON bills FOR EACH ROW EXECUTE FUNCTION other()",
+    )
+    .await;
+    let informed = BatchOperations::<Bill>::new(db.pool.clone());
+    let keys = informed.batch_insert(&new).returning_keys().await.unwrap();
+    assert!(keys.iter().zip(&new).all(|((_, book), new)| *book == format!("{}2", new.book)));
+    // Who does not know of it yet finds out, and writes nothing that it cannot account for.
+    let stored = db.number("SELECT count(*) FROM bills").await;
+    match bills.batch_insert(&new).returning_keys().await {
+        Ok(keys) => assert_eq!(bills.batch_get(&keys).await.unwrap().len(), 300),
+        Err(_) => assert_eq!(db.number("SELECT count(*) FROM bills").await, stored),
     }
 }
 
@@ -170,5 +258,8 @@ async fn it_is_four_round_trips() {
         assert_eq!(operations.batch_insert(items()).returning().await.unwrap().len(), 300);
         let taken = round_trips.take();
         assert!(!is_warm || taken == 4, "{taken} round trips");
+        assert_eq!(operations.batch_insert(items()).returning_keys().await.unwrap().len(), 300);
+        let taken = round_trips.take();
+        assert!(!is_warm || taken == 4, "{taken} round trips for keys");
     }
 }

@@ -144,6 +144,12 @@ async fn every_way_stores_the_whole_graph_and_gives_it_back() {
                 assert_eq!(invoice.map(|invoice| invoice.total), new.invoice.as_ref().map(|invoice| invoice.total));
                 assert!(order.tags.is_not_loaded(), "{context}: the links are stored, their other ends are not read");
             }
+
+            empty(&db).await;
+            let ids = operations.batch_insert(&orders).returning_keys().await.unwrap();
+            assert_eq!(db.text(STORED).await, expected(&orders), "{context}");
+            let customers = operations.batch_get(&ids).await.unwrap().into_iter().map(|order| order.customer);
+            assert!(customers.eq(orders.iter().map(|order| order.customer.clone())), "{context}");
         }
     }
 }
@@ -183,6 +189,17 @@ async fn trees_of_any_depth() {
     assert_eq!(names(&stored[2]), ["c", "c0", "c00", "c01", "c1", "c10", "c11"]);
     let wrong = "SELECT count(*) FROM nodes n JOIN nodes p ON p.id = n.above WHERE n.name NOT LIKE p.name || '_'";
     assert_eq!((db.number("SELECT count(*) FROM nodes").await, db.number(wrong).await), (39, 0));
+    // Keys that a trigger may set come from the stored rows.
+    db.run(
+        "CREATE FUNCTION negative() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.id = -NEW.id; RETURN NEW; END';
+         CREATE TRIGGER negative BEFORE INSERT ON nodes FOR EACH ROW EXECUTE FUNCTION negative()",
+    )
+    .await;
+    let informed = BatchOperations::<Node>::new(db.pool.clone());
+    let keys = informed.batch_insert([tree("d", 2), tree("e", 0), tree("f", 1)]).returning_keys().await.unwrap();
+    let names: Vec<String> = informed.batch_get(&keys).await.unwrap().into_iter().map(|node| node.name).collect();
+    assert_eq!(names, ["d", "e", "f"]);
+    assert_eq!((db.number("SELECT count(*) FROM nodes WHERE id < 0").await, db.number(wrong).await), (11, 0));
 }
 
 #[tokio::test]

@@ -85,6 +85,12 @@ async fn every_form_of_a_key() {
         two
     );
 
+    // Of rows that are found by another key, or of one that is stored as another type.
+    let ids = operations.batch_get_by(k.sku, ["sku 2", "sku 9", "sku 0"]).keys().aligned().await.unwrap();
+    assert_eq!(ids, [Some(Id(2)), None, Some(Id(0))]);
+    assert_eq!(operations.batch_get_by(k.place, [(1, "slot 3"), (1, "slot 1")]).keys().await.unwrap(), [Id(3), Id(1)]);
+    assert_eq!(operations.batch_get([Id(3), Id(7)]).keys().await.unwrap(), [Id(3)]);
+
     assert_eq!(operations.batch_delete_by(k.place, [(1, "slot 1"), (0, "slot 1")]).await.unwrap(), 1);
     assert_eq!(operations.batch_delete_by(k.sku, ["sku 1", "sku 2"]).returning().await.unwrap(), two);
     assert_eq!(operations.batch_delete([Id(0)]).await.unwrap(), 1);

@@ -53,6 +53,7 @@ fn inserts() {
         ops.batch_insert(NEW).returning().sql(),
         ops.batch_insert(NEW).report().sql(),
         ops.batch_insert(NEW).transport(Transport::Single).returning().sql(),
+        ops.batch_insert(NEW).returning_keys().sql(),
     ];
     insta::assert_snapshot!(joined(texts));
 }
@@ -78,6 +79,7 @@ fn upserts() {
         ops.batch_upsert(NEW).on(f.sku).if_changed().sql(),
         ops.batch_upsert(NEW).on((f.slot, f.shelf)).fields(f.tags).report().sql(),
         ops.batch_upsert(NEW).on("sku").if_changed().returning().sql(),
+        ops.batch_upsert(NEW).on("sku").if_changed().returning_keys().sql(),
     ];
     insta::assert_snapshot!(joined(texts));
 }
@@ -91,6 +93,8 @@ fn deletes_and_gets() {
         ops.batch_delete_by(k.place, [(1, 2i16)]).returning().sql(),
         ops.batch_get(IDS).sql(),
         ops.batch_get_by(k.sku, ["a"]).count().sql(),
+        ops.batch_get_by(k.sku, ["a"]).keys().sql(),
+        ops.batch_get(IDS).keys().sql(),
         ops.batch_get_by(k.place, [(1, 2i16)]).transport(Transport::Copy).report().sql(),
     ];
     insta::assert_snapshot!(joined(texts));

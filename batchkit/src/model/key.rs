@@ -7,7 +7,8 @@ use std::marker::PhantomData;
 use postgres_types::{FromSql, ToSql};
 
 use super::convert::{As, Convert, Itself};
-use crate::wire::{ColumnWriter, Fault, RowWriter};
+use super::value::FromColumn;
+use crate::wire::{ColumnWriter, Fault, ReadFault, RowReader, RowWriter};
 
 /// A unique key that the struct declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,8 +175,71 @@ impl<A, T: KeyPart<A>> KeyFor<(A,)> for T {
     }
 }
 
+/// A primary key that stored rows can be told by, of the fields' types `Self` (a tuple).
+#[diagnostic::on_unimplemented(
+    message = "there is no key of the types `{Self}` to be read",
+    note = "the model needs a `#[batch(key)]` whose fields can be read from their columns"
+)]
+pub trait ReadKey {
+    /// The key as its users have it: the value itself for one of one column, a tuple for one of several.
+    type Value: Send + 'static;
+
+    /// Reads its fields, which are the next ones.
+    ///
+    /// # Errors
+    /// When one has no form in its field's type.
+    #[doc(hidden)]
+    fn read(row: &mut RowReader<'_>) -> Result<Self::Value, ReadFault>;
+}
+
+/// A field of a key as it is read.
+pub trait ReadPart {
+    /// The field's own type.
+    type Value: Send + 'static;
+
+    #[doc(hidden)]
+    fn read(row: &mut RowReader<'_>) -> Result<Self::Value, ReadFault>;
+}
+
+impl<T: FromColumn + Send> ReadPart for T {
+    type Value = T;
+
+    #[inline]
+    fn read(row: &mut RowReader<'_>) -> Result<T, ReadFault> {
+        row.read()
+    }
+}
+
+impl<T, U> ReadPart for As<T, U>
+where
+    T: Convert<U, Itself> + Send + 'static,
+{
+    type Value = T;
+
+    fn read(row: &mut RowReader<'_>) -> Result<T, ReadFault> {
+        row.read_as::<U, T, Itself>()
+    }
+}
+
+impl<A: ReadPart> ReadKey for (A,) {
+    type Value = A::Value;
+
+    #[inline]
+    fn read(row: &mut RowReader<'_>) -> Result<A::Value, ReadFault> {
+        A::read(row)
+    }
+}
+
 macro_rules! composite_key {
     ($(($field:ident $value:ident $position:tt))*) => {
+        impl<$($field: ReadPart),*> ReadKey for ($($field,)*) {
+            type Value = ($($field::Value,)*);
+
+            fn read(row: &mut RowReader<'_>) -> Result<Self::Value, ReadFault> {
+                Ok(($($field::read(row)?,)*))
+            }
+        }
+
         impl<$($field, $value: KeyPart<$field>),*> KeyFor<($($field,)*)> for ($($value,)*) {
             fn write_key(&self, part: usize, out: &mut ColumnWriter<'_>) -> Result<(), Fault> {
                 match part {

@@ -8,7 +8,7 @@
 //! | [`BatchModel`] | this struct stands for a table: its [`Model`], typed names of its fields and keys |
 //! | [`WriteRow`], [`InsertRow`], [`PatchRow`] | this struct can be written into that table, and which columns it gives |
 //! | [`ReadRow`] | this struct can be read back |
-//! | [`KeyFor`] | this value can be looked up as that key |
+//! | [`KeyFor`], [`ReadKey`] | this value can be looked up as that key; stored rows can be told by it |
 //! | [`Related`], [`Relation`], [`Association`] | what rows are related to: as a field, by its typed name, as it is described |
 
 mod column;
@@ -33,7 +33,7 @@ pub use graph::{Child, GraphRows, graph_rows};
 pub use habit::{SoftDeleteValue, VersionValue};
 #[doc(hidden)]
 pub use habit::{check_soft_delete, check_version};
-pub use key::{KeyFor, KeyPart, NoKey, Unique, UniqueKey};
+pub use key::{KeyFor, KeyPart, NoKey, ReadKey, ReadPart, Unique, UniqueKey};
 #[doc(hidden)]
 pub use patch::{PatchValue, ascending, check_patch, position};
 pub use related::{Related, RelatedValue, RelationField, ToMany, ToOne};

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use futures_util::FutureExt;
 
 use super::graph::Graph;
 use super::relations::relate_slots;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::ReadRow;
+use crate::model::{BatchModel, ReadKey, ReadRow};
 use crate::relation::Stored;
 use crate::report::Report;
 use crate::session::{self, StoredRow};
 use crate::source::ranges;
+use crate::sql::Form;
 use crate::stored::StoredRows;
-use crate::wire::{ColumnType, EncodedRows, ReadFault, RowReader};
+use crate::wire::{ColumnType, EncodedRows, RawFields, ReadFault, RowReader, put_field};
 
 /// The report of a call and its stored rows, still encoded.
 #[doc(hidden)]
@@ -21,6 +23,8 @@ use crate::wire::{ColumnType, EncodedRows, ReadFault, RowReader};
 pub struct Answered {
     pub(super) report: Report,
     pub(super) rows: StoredRows,
+    /// What of them is there.
+    pub(super) form: Form,
     pub(super) types: Arc<[ColumnType]>,
     /// What was inserted below the rows.
     pub(super) graph: Option<(Graph, session::Graph)>,
@@ -29,8 +33,7 @@ pub struct Answered {
 impl Answered {
     /// The same, or an error that holds the report if rows were turned away: they are never passed over.
     pub(super) fn without_rejects(self) -> Result<Self> {
-        let Answered { report, rows, types, graph } = self;
-        Ok(Answered { report: without_rejects(report)?, rows, types, graph })
+        Ok(Answered { report: without_rejects(self.report)?, ..self })
     }
 
     /// The stored rows in input order, decoded, without those that there are none of.
@@ -38,39 +41,74 @@ impl Answered {
         if self.graph.is_some() {
             return Ok(self.rows()?.into_iter().flatten().collect());
         }
-        let Answered { mut rows, types, report, .. } = self;
-        if let Some(runs) = rows.take_runs() {
-            let mut found = Vec::with_capacity(runs.iter().map(|(_, block)| block.len()).sum());
-            for (run, block) in runs {
-                decode_all(&block, &types, &mut found).map_err(|(row, error)| told(error, run.start + row, &report))?;
-            }
-            return Ok(found);
-        }
-        let rows = rows.into_slots(0);
-        let mut found = Vec::with_capacity(rows.len());
-        for (position, row) in rows.into_iter().enumerate() {
-            if let Some(row) = row {
-                found.push(decode_stored(&row, &types).map_err(|error| told(error, position, &report))?);
-            }
-        }
-        Ok(found)
+        let types = Arc::clone(&self.types);
+        self.all(|block, found| decode_all(block, &types, found), |row| decode_stored(row, &types))
     }
 
     /// The stored rows in input order, decoded.
-    pub(super) fn rows<M: ReadRow>(self) -> Result<Vec<Option<M>>> {
-        let Answered { rows, types, report, graph } = self;
-        let decode = |(position, row): (usize, Option<StoredRow>)| {
-            let decoded = row.map(|row| decode_stored(&row, &types)).transpose();
-            decoded.map_err(|error| told(error, position, &report))
-        };
-        let slots = rows.into_slots(usize::try_from(report.total()).unwrap_or(usize::MAX));
-        let rows = slots.into_iter().enumerate().map(decode).collect::<Result<Vec<_>>>()?;
+    pub(super) fn rows<M: ReadRow>(mut self) -> Result<Vec<Option<M>>> {
+        let (graph, types) = (self.graph.take(), Arc::clone(&self.types));
+        let rows = self.slots(|row| decode_stored(row, &types))?;
         match graph {
             None => Ok(rows),
             Some((graph, below)) => with_below(rows, types, &graph, below),
         }
     }
+
+    /// The keys of the stored rows in input order, without those that there are none of.
+    pub(super) fn found_keys<M: BatchModel<Key: ReadKey>>(self) -> Result<Vec<Key<M>>> {
+        let (form, types) = (self.form, Arc::clone(&self.types));
+        let decode_all = |block: &EncodedRows, keys: &mut Vec<Key<M>>| {
+            keys.reserve(block.len());
+            for row in 0..block.len() {
+                keys.push(decode_key::<M>(block.fields(row), form, &types).map_err(|error| (row, error))?);
+            }
+            Ok(())
+        };
+        self.all(decode_all, |row| decode_key::<M>(row.fields(), form, &types))
+    }
+
+    /// The keys of the stored rows in input order.
+    pub(super) fn keys<M: BatchModel<Key: ReadKey>>(self) -> Result<Vec<Option<Key<M>>>> {
+        let (form, types) = (self.form, Arc::clone(&self.types));
+        self.slots(|row| decode_key::<M>(row.fields(), form, &types))
+    }
+
+    /// What is made of all stored rows, in input order: of those of a run together, or of each by itself.
+    fn all<T>(
+        mut self,
+        of_run: impl Fn(&EncodedRows, &mut Vec<T>) -> Result<(), (usize, Error)>,
+        of_one: impl Fn(&StoredRow) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        if let Some(runs) = self.rows.take_runs() {
+            let mut all = Vec::with_capacity(runs.iter().map(|(_, block)| block.len()).sum());
+            for (run, block) in runs {
+                of_run(&block, &mut all).map_err(|(row, error)| told(error, run.start + row, &self.report))?;
+            }
+            return Ok(all);
+        }
+        let slots = self.rows.into_slots(0);
+        let mut all = Vec::with_capacity(slots.len());
+        for (position, row) in slots.into_iter().enumerate() {
+            if let Some(row) = row {
+                all.push(of_one(&row).map_err(|error| told(error, position, &self.report))?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// What is made of each stored row, one slot per input row.
+    fn slots<T>(self, of_one: impl Fn(&StoredRow) -> Result<T>) -> Result<Vec<Option<T>>> {
+        let made = |(position, row): (usize, Option<StoredRow>)| {
+            row.map(|row| of_one(&row)).transpose().map_err(|error| told(error, position, &self.report))
+        };
+        let slots = self.rows.into_slots(usize::try_from(self.report.total()).unwrap_or(usize::MAX));
+        slots.into_iter().enumerate().map(made).collect()
+    }
 }
+
+/// The type of a stored row's key.
+type Key<M> = <<M as BatchModel>::Key as ReadKey>::Value;
 
 /// An error at one row; what was written is in all the same.
 fn told(error: Error, position: usize, report: &Report) -> Error {
@@ -79,6 +117,27 @@ fn told(error: Error, position: usize, report: &Report) -> Error {
 
 fn decode_stored<M: ReadRow>(row: &StoredRow, types: &[ColumnType]) -> Result<M> {
     row.take_decoded().map_or_else(|| decode(row.fields(), types), |decoded| decoded.map_err(unreadable::<M>))
+}
+
+/// Decodes the key of a stored row, of which that or all is there.
+fn decode_key<M: BatchModel<Key: ReadKey>>(fields: &[u8], form: Form, types: &[ColumnType]) -> Result<Key<M>> {
+    let key = M::MODEL.key.map_or(&[][..], |key| key.columns);
+    let read = |fields: &[u8], types: &[ColumnType]| {
+        let named = |fault: ReadFault| {
+            unreadable::<M>(ReadFault { column: key.get(fault.column).copied().unwrap_or(usize::MAX), ..fault })
+        };
+        M::Key::read(&mut RowReader::new(fields, types)).map_err(named)
+    };
+    if form == Form::Keys {
+        return read(fields, types);
+    }
+    // The rows below needed more of it.
+    let (mut of_key, mut key_types) = (BytesMut::new(), Vec::new());
+    for &column in key {
+        put_field(&mut of_key, RawFields::new(fields).nth(column).flatten());
+        key_types.extend(types.get(column).cloned());
+    }
+    read(&of_key, &key_types)
 }
 
 /// The report, or an error that holds it if rows were turned away.
@@ -139,7 +198,7 @@ fn decode_all<M: ReadRow>(rows: &EncodedRows, types: &[ColumnType], into: &mut V
 }
 
 /// A stored value that has no place in the struct.
-pub(crate) fn unreadable<M: ReadRow>(fault: ReadFault) -> Error {
+pub(crate) fn unreadable<M: BatchModel>(fault: ReadFault) -> Error {
     let column = M::MODEL.columns.get(fault.column).map_or("?", |column| column.name);
     Error::new(ErrorKind::Decode, format!("a stored value cannot be read: {}", fault.reason))
         .in_table(M::MODEL.display_name())

@@ -12,7 +12,7 @@ use super::verb::Verb;
 use crate::books::Tracker;
 use crate::config::{BatchConfig, BatchSize, DuplicatePolicy, ExecutionStrategy, OnRowError, Transport};
 use crate::error::{Error, Result};
-use crate::model::{BatchModel, ReadRow};
+use crate::model::{BatchModel, ReadKey, ReadRow};
 use crate::observe::{ErrorContext, ErrorObserver};
 use crate::reject::{Reject, RejectSink};
 use crate::report::{Counts, Report};
@@ -29,7 +29,8 @@ use crate::wire::{Start, decoding};
 /// |---|---|---|
 /// | [`Plain`] | nothing | how many rows were written (for `batch_get`, found) |
 /// | [`Returning`] | `.returning()` | the stored rows, in input order; what has no row is left out |
-/// | [`Aligned`] | `.returning().aligned()` | one slot per input row: its stored row, or `None` |
+/// | [`Returning<KeyOnly>`](Returning) | `.returning_keys()` | the same with their keys alone |
+/// | [`Aligned`] | `.returning().aligned()`, `.returning_keys().aligned()` | one slot per input row: its stored row (or key), or `None` |
 /// | [`Reported`] | `.report()` | a [`Report`] with each row's outcome |
 ///
 /// # Errors
@@ -51,12 +52,12 @@ pub struct Call<'a, M, V, A = Plain> {
 /// Asks for a count.
 #[derive(Debug)]
 pub struct Plain;
-/// Asks for the stored rows.
+/// Asks for the stored rows, or for what `R` is of them.
 #[derive(Debug)]
-pub struct Returning;
+pub struct Returning<R = WholeRow>(PhantomData<fn() -> R>);
 /// Asks for one slot per input row.
 #[derive(Debug)]
-pub struct Aligned;
+pub struct Aligned<R = WholeRow>(PhantomData<fn() -> R>);
 /// Asks for each row's outcome.
 #[derive(Debug)]
 pub struct Reported;
@@ -86,6 +87,60 @@ pub trait Answer<M, V> {
     fn answer(answered: Answered) -> Result<Self::Output>;
 }
 
+/// Of a stored row, all of it.
+#[derive(Debug)]
+pub struct WholeRow;
+/// Of a stored row, its primary key.
+#[derive(Debug)]
+pub struct KeyOnly;
+
+/// What is answered of a stored row of `M`: a [`WholeRow`] or the [`KeyOnly`].
+pub trait Returned<M> {
+    /// Its type: `M`, or that of the key's field (for several, a tuple of them in the key's order).
+    type Item;
+
+    #[doc(hidden)]
+    fn form() -> AnswerForm;
+
+    #[doc(hidden)]
+    fn found(answered: Answered) -> Result<Vec<Self::Item>>;
+
+    #[doc(hidden)]
+    fn slots(answered: Answered) -> Result<Vec<Option<Self::Item>>>;
+}
+
+impl<M: ReadRow> Returned<M> for WholeRow {
+    type Item = M;
+
+    fn form() -> AnswerForm {
+        AnswerForm(Form::Rows, Some(decoding::<M>))
+    }
+
+    fn found(answered: Answered) -> Result<Vec<M>> {
+        answered.found()
+    }
+
+    fn slots(answered: Answered) -> Result<Vec<Option<M>>> {
+        answered.rows()
+    }
+}
+
+impl<M: BatchModel<Key: ReadKey>> Returned<M> for KeyOnly {
+    type Item = <M::Key as ReadKey>::Value;
+
+    fn form() -> AnswerForm {
+        AnswerForm(Form::Keys, None)
+    }
+
+    fn found(answered: Answered) -> Result<Vec<Self::Item>> {
+        answered.found_keys::<M>()
+    }
+
+    fn slots(answered: Answered) -> Result<Vec<Option<Self::Item>>> {
+        answered.keys::<M>()
+    }
+}
+
 /// What a statement has to answer; opaque outside of this crate.
 #[doc(hidden)]
 #[derive(Debug)]
@@ -104,27 +159,27 @@ impl<M, V: CountVerb> Answer<M, V> for Plain {
     }
 }
 
-impl<M: ReadRow, V> Answer<M, V> for Returning {
-    type Output = Vec<M>;
+impl<M, V, R: Returned<M>> Answer<M, V> for Returning<R> {
+    type Output = Vec<R::Item>;
 
     fn form() -> AnswerForm {
-        AnswerForm(Form::Rows, Some(decoding::<M>))
+        R::form()
     }
 
-    fn answer(answered: Answered) -> Result<Vec<M>> {
-        answered.without_rejects()?.found()
+    fn answer(answered: Answered) -> Result<Vec<R::Item>> {
+        R::found(answered.without_rejects()?)
     }
 }
 
-impl<M: ReadRow, V> Answer<M, V> for Aligned {
-    type Output = Vec<Option<M>>;
+impl<M, V, R: Returned<M>> Answer<M, V> for Aligned<R> {
+    type Output = Vec<Option<R::Item>>;
 
     fn form() -> AnswerForm {
-        AnswerForm(Form::Rows, Some(decoding::<M>))
+        R::form()
     }
 
-    fn answer(answered: Answered) -> Result<Vec<Option<M>>> {
-        answered.without_rejects()?.rows()
+    fn answer(answered: Answered) -> Result<Vec<Option<R::Item>>> {
+        R::slots(answered.without_rejects()?)
     }
 }
 
@@ -293,11 +348,31 @@ impl<'a, M, V> Call<'a, M, V, Plain> {
     pub fn returning(self) -> Call<'a, M, V, Returning> {
         self.answering()
     }
+
+    /// Answers the primary keys of the stored rows, in input order. Where the rest of a row is known or not wanted, it
+    /// spares the server to send it and the client to decode and to hold it; an insert goes by COPY of the rows with
+    /// keys that are drawn beforehand, whatever else the server sets.
+    ///
+    /// ```no_run
+    /// # use batchkit::{BatchModel, BatchOperations};
+    /// # #[derive(BatchModel)] #[batch(table = "products", new = "NewProduct")]
+    /// # struct Product { #[batch(key, auto)] id: i64, name: String }
+    /// # async fn run(products: BatchOperations<Product>, new: Vec<NewProduct>) -> batchkit::Result<()> {
+    /// let ids: Vec<i64> = products.batch_insert(&new).returning_keys().await?;
+    /// # let _ = ids;
+    /// # Ok(()) }
+    /// ```
+    pub fn returning_keys(self) -> Call<'a, M, V, Returning<KeyOnly>>
+    where
+        M: BatchModel<Key: ReadKey>,
+    {
+        self.answering()
+    }
 }
 
-impl<'a, M, V> Call<'a, M, V, Returning> {
+impl<'a, M, V, R> Call<'a, M, V, Returning<R>> {
     /// Answers one slot per input row: `None` where no row is stored, as for a key that was not found.
-    pub fn aligned(self) -> Call<'a, M, V, Aligned> {
+    pub fn aligned(self) -> Call<'a, M, V, Aligned<R>> {
         self.answering()
     }
 }

@@ -159,7 +159,7 @@ impl Request<'_> {
         let ending = if error.is_some() { Ending::Failed } else { Ending::Answered };
         let (report, rows) = books.close(ending);
         match error {
-            None => Ok(Answered { report, rows, types: Arc::new([]), graph: None }),
+            None => Ok(Answered { report, rows, form: self.asked, types: Arc::new([]), graph: None }),
             Some(error) => Err(error.with_report(report)),
         }
     }
@@ -207,7 +207,7 @@ impl Request<'_> {
         let deadline = policy.deadline.filter(|_| self.within.is_none());
         let chunks = Chunks::new(self.feed, self.model, Arc::clone(&layout), style).until(deadline);
         let mut running = Running { chunks, books: Arc::clone(&books) };
-        let types = Arc::clone(&known.types);
+        let types = known.answered_types(form);
         let post = self.post.map(|function| Arc::new(Post { function, types: Arc::clone(&types) }));
         let result = async {
             let ways = ways?;
@@ -275,7 +275,8 @@ impl Request<'_> {
         let (report, rows) = books.close(if result.is_err() { Ending::Failed } else { Ending::Answered });
         match result {
             Ok(()) => {
-                Ok(Answered { report, rows, types, graph: Some((graph, below)).filter(|(graph, _)| !graph.is_empty()) })
+                let graph = Some((graph, below)).filter(|(graph, _)| !graph.is_empty());
+                Ok(Answered { report, rows, form, types, graph })
             }
             Err(error) => {
                 if error.tells_of_a_changed_table() {

@@ -1,9 +1,9 @@
 //! `batch_get`: the rows with these keys, in the order of the keys.
 
-use super::call::{Call, CountVerb, Plain, Returning, Sealed};
+use super::call::{Call, CountVerb, KeyOnly, Plain, Returning, Sealed};
 use super::verb::Verb;
 use crate::error::Result;
-use crate::model::{Model, UniqueKey};
+use crate::model::{BatchModel, Model, ReadKey, UniqueKey};
 use crate::report::{Counts, Outcome};
 use crate::session::{Matching, Reading};
 use crate::sql::{self, Form, Source, TableSql};
@@ -24,6 +24,26 @@ impl Get {
 impl<'a, M> Call<'a, M, Get, Returning> {
     /// Only the number of keys that stored rows have.
     pub fn count(self) -> Call<'a, M, Get, Plain> {
+        self.answering()
+    }
+
+    /// Only the primary keys of the rows that are found, in the order of what was asked for: which of these keys are
+    /// stored, or with [`batch_get_by`](crate::BatchOperations::batch_get_by), the primary keys that belong to other
+    /// unique ones.
+    ///
+    /// ```no_run
+    /// # use batchkit::{BatchModel, BatchOperations};
+    /// # #[derive(BatchModel)] #[batch(table = "products")]
+    /// # struct Product { #[batch(key)] id: i64, #[batch(unique)] sku: String }
+    /// # async fn run(products: BatchOperations<Product>, skus: Vec<String>) -> batchkit::Result<()> {
+    /// let ids: Vec<Option<i64>> = products.batch_get_by(Product::KEYS.sku, &skus).keys().aligned().await?;
+    /// # let _ = ids;
+    /// # Ok(()) }
+    /// ```
+    pub fn keys(self) -> Call<'a, M, Get, Returning<KeyOnly>>
+    where
+        M: BatchModel<Key: ReadKey>,
+    {
         self.answering()
     }
 }
@@ -61,7 +81,7 @@ impl Verb for Get {
 
     fn matching(&self, _model: &Model, table: &TableSql, source: Source, form: Form) -> Option<Matching> {
         let column = sql::matched_by_key(table, source, self.key.columns, form)?;
-        let answered = if form == Form::Rows { column } else { 0 };
+        let answered = table.answered(form).iter().position(|&answered| answered == column).unwrap_or(0);
         // The key's column is the only one that is sent.
         Some(Matching::Key { sent: 0, answered, outcome: Outcome::Found })
     }

@@ -24,6 +24,8 @@ pub(crate) struct Known {
     pub(super) sql: TableSql,
     /// The types to decode all columns of the model with.
     pub(super) types: Arc<[ColumnType]>,
+    /// The types to decode its primary key with.
+    key_types: Arc<[ColumnType]>,
     plans: Mutex<Vec<Arc<Plan>>>,
     routes: Mutex<Vec<Arc<Route>>>,
 }
@@ -34,13 +36,19 @@ impl Known {
             let found = table.column(column.name)?;
             Some(ColumnType::new(found.ty.clone(), found.not_null, |ty| column.accepts(ty)))
         });
-        let (sql, types) = (TableSql::known(model, &table), columns.collect());
-        Known { model, table, sql, types, plans: Mutex::default(), routes: Mutex::default() }
+        let (sql, types): (_, Arc<[ColumnType]>) = (TableSql::known(model, &table), columns.collect());
+        let key_types = sql.key.iter().filter_map(|&column| types.get(column).cloned()).collect();
+        Known { model, table, sql, types, key_types, plans: Mutex::default(), routes: Mutex::default() }
     }
 
     /// The types of some of them.
     pub(super) fn types_of(&self, columns: &[usize]) -> Vec<ColumnType> {
         columns.iter().filter_map(|&column| self.types.get(column).cloned()).collect()
+    }
+
+    /// The types of what is answered of stored rows.
+    pub(super) fn answered_types(&self, form: Form) -> Arc<[ColumnType]> {
+        Arc::clone(if form == Form::Keys { &self.key_types } else { &self.types })
     }
 
     /// How calls of this kind are done.

@@ -29,7 +29,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 pub(crate) use answer::{decode, unreadable, without_rejects};
-pub use call::{Aligned, Answer, Call, CountVerb, Plain, Reported, Returning};
+pub use call::{Aligned, Answer, Call, CountVerb, KeyOnly, Plain, Reported, Returned, Returning, WholeRow};
 pub use count::{Count, Exists};
 use deadpool_postgres::Pool;
 pub use delete::Delete;

@@ -45,8 +45,8 @@ impl Renew for Renewal {
         // An enum that was made anew has another number and the same labels.
         let name = |ty: &ColumnType| ty.ty().name().to_owned();
         let is_encoded = layout.types.iter().map(name).eq(self.layout.types.iter().map(name));
-        let is_decoded = known.types.iter().map(name).eq(self.types.iter().map(name));
-        if !is_encoded || (self.form == Form::Rows && !is_decoded) {
+        let is_decoded = known.answered_types(self.form).iter().map(name).eq(self.types.iter().map(name));
+        if !is_encoded || (self.form.has_rows() && !is_decoded) {
             let what = "the types of the table's columns have changed since the call began";
             return Err(Error::schema(&self.model.display_name(), vec![what.to_owned()]));
         }

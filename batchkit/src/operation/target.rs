@@ -12,7 +12,9 @@ use crate::config::Transport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{self, ByRows, Choice, Facts};
 use crate::reject::{KeyColumn, KeyShape};
-use crate::session::{Carrier, ChildWork, Draw, INSERTED, JOINED, Matching, Place, Suspect, Suspects, Way, Ways, Work};
+use crate::session::{
+    Carrier, ChildWork, Draw, Foreknown, INSERTED, JOINED, Matching, Place, Suspect, Suspects, Way, Ways, Work,
+};
 use crate::source::{ChildLayout, Layout};
 use crate::sql::{self, Foretold, Form, Source, TableSql};
 use crate::wire::{Fault, RowForm, RowType};
@@ -97,8 +99,9 @@ impl Target<'_> {
         let rows_possible = table.columns.iter().all(|column| !column.refuses_null || given(&column.name));
         let layout = sql::columns_layout(table_sql, self.columns);
         // Without the lock, the table may become another one behind what was found out about it.
-        let can_foretell = form == Form::Rows && verb.plain_insert() && self.lock().is_some();
-        let foretold = can_foretell.then(|| sql::foretell(model, table, table_sql, self.columns)).flatten();
+        let can_foretell = form.has_rows() && verb.plain_insert() && self.lock().is_some();
+        let answered = table_sql.answered(form);
+        let foretold = can_foretell.then(|| sql::foretell(model, table, table_sql, self.columns, &answered)).flatten();
         let facts = Facts {
             plain_insert: verb.plain_insert(),
             takes_copy: table.takes_copy(),
@@ -116,8 +119,8 @@ impl Target<'_> {
             form,
         };
         let way = |choice: Choice| {
-            if let Some(foretold) = foretold.as_ref().filter(|_| form == Form::Rows && choice.into_target) {
-                return self.foretelling_way(choice, foretold);
+            if let Some(foretold) = foretold.as_ref().filter(|_| choice.into_target) {
+                return self.foretelling_way(choice, foretold, &answered);
             }
             let carrier = self.carrier(choice, &facts);
             let single = choice.transport == Transport::Single;
@@ -130,7 +133,8 @@ impl Target<'_> {
                 carrier,
                 statement: if verb.inserts() { INSERTED } else { JOINED },
                 draw: None,
-                shape: (form == Form::Rows).then(|| matching.shape(Arc::clone(&self.known.types))),
+                shape: form.has_rows().then(|| matching.shape(self.known.answered_types(form))),
+                foretold: None,
                 matching,
             }
         };
@@ -138,23 +142,28 @@ impl Target<'_> {
         Ok(Ways { few: few.into_iter().map(|(below, choice)| (below, way(choice))).collect(), many: way(many) })
     }
 
-    /// The way of rows of which all that will be stored is known before they are sent: COPY of all columns.
-    fn foretelling_way(&self, choice: Choice, foretold: &Foretold) -> Way {
-        let table_sql = &self.known.sql;
-        let all: Vec<usize> = (0..table_sql.columns.len()).collect();
+    /// The way of rows of which what will be stored is known before they are sent: COPY of what they give and of what
+    /// was drawn.
+    fn foretelling_way(&self, choice: Choice, foretold: &Foretold, answered: &[usize]) -> Way {
+        let sent = &foretold.columns;
         let (sql, lock) = (sql::draw(&foretold.drawn, Some(&foretold.holds)), self.lock());
         let mut drawn = (0..foretold.drawn.len()).map(Place::Drawn);
         let place = |column| match self.columns.contains(column) {
             true => Some(Place::Given),
             false => drawn.next(),
         };
-        let places = all.iter().filter_map(place).collect();
+        let places = sent.iter().filter_map(place).collect();
+        let field = |column: &usize| sent.iter().position(|sent| sent == column);
         let draw = Some(Draw { sql, lock, places });
         Way {
             transport: choice.transport,
             reason: choice.reason,
-            sql: sql::copy_from(table_sql, &all).into(),
+            sql: sql::copy_from(&self.known.sql, sent).into(),
             shape: None,
+            foretold: Some(match answered == sent {
+                true => Foreknown::Whole,
+                false => Foreknown::Fields(answered.iter().filter_map(field).collect()),
+            }),
             carrier: Carrier::CopyInto,
             statement: INSERTED,
             draw,

@@ -29,7 +29,7 @@ pub(crate) struct Facts {
     pub(crate) fills_in: bool,
     /// Whether the rows give few of the table's columns.
     pub(crate) narrow: bool,
-    /// Whether all that will be stored of a row can be known before it is sent.
+    /// Whether all that is answered of a stored row can be known before it is sent.
     pub(crate) foretold: bool,
     /// Whether columns of stored rows are set.
     pub(crate) updates: bool,
@@ -121,7 +121,7 @@ pub(crate) fn by_rows(asked: Transport, facts: &Facts) -> Result<ByRows> {
 
 /// Another transport than COPY into the target.
 fn other(asked: Transport, facts: &Facts) -> Option<(usize, Choice)> {
-    if facts.form == Form::Rows {
+    if facts.form.has_rows() {
         let other = choose(asked, &Facts { foretold: false, ..*facts }).ok()?;
         let below = match (asked, other.transport) {
             (Transport::Copy, _) => 0,
@@ -139,7 +139,7 @@ fn other(asked: Transport, facts: &Facts) -> Option<(usize, Choice)> {
 pub(crate) fn choose(asked: Transport, facts: &Facts) -> Result<Choice> {
     // What is stored of rows that COPY has written is known only if it was before; and should that turn out not to
     // hold, there has to be another way.
-    let foretold = facts.form == Form::Rows
+    let foretold = facts.form.has_rows()
         && facts.foretold
         && choose(asked, &Facts { foretold: false, ..*facts }).is_ok_and(|other| !other.into_target);
     // Where no trigger can drop a row, the number of rows that COPY tells is the outcome of each.
@@ -177,7 +177,7 @@ pub(crate) fn choose(asked: Transport, facts: &Facts) -> Result<Choice> {
         ),
         Transport::Auto if foretold && into_target => chosen(
             Transport::Copy,
-            "all that will be stored is known before the rows are sent, so COPY writes into the target",
+            "all that comes back is known before the rows are sent, so COPY writes into the target",
         ),
         Transport::Auto if into_target => {
             chosen(Transport::Copy, "no rows have to come back, so COPY writes into the target")

@@ -8,9 +8,10 @@ use foldhash::fast::RandomState;
 use super::run::{Reading, Work};
 use super::shape::Shape;
 use super::stored::StoredRow;
+use super::way::Foreknown;
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::{Counts, Outcome};
-use crate::sql::{Form, STALE, UNCHANGED_WITHOUT_ROW, UNSEEN};
+use crate::sql::{STALE, UNCHANGED_WITHOUT_ROW, UNSEEN};
 use crate::wire::{ColumnType, Decoder, EncodedRows, Start};
 
 /// How the answered rows of the accounting form find the rows that were sent.
@@ -112,13 +113,15 @@ pub(super) fn read_counts(reading: Reading, rows: usize, answer: &EncodedRows, t
 }
 
 /// COPY tells a number only: where that is all of them, each row is in, as it was sent.
-pub(super) fn copied(rows: &EncodedRows, tag: u64, form: Form) -> Result<Answers> {
+/// `answered` tells what of it was asked for, where stored rows were.
+pub(super) fn copied(rows: &EncodedRows, tag: u64, answered: Option<&Foreknown>) -> Result<Answers> {
     if usize::try_from(tag) != Ok(rows.len()) {
         return Err(unaccounted(&format!("COPY took {tag} of {} rows, and does not tell which", rows.len())));
     }
-    Ok(match form {
-        Form::Rows => Answers::InStep(Outcome::Inserted, Arc::new(rows.in_copy_form())),
-        _ => Answers::Each(vec![(Told::Is(Outcome::Inserted), None); rows.len()]),
+    Ok(match answered {
+        Some(Foreknown::Whole) => Answers::InStep(Outcome::Inserted, Arc::new(rows.in_copy_form())),
+        Some(Foreknown::Fields(fields)) => Answers::InStep(Outcome::Inserted, Arc::new(rows.only(fields))),
+        None => Answers::Each(vec![(Told::Is(Outcome::Inserted), None); rows.len()]),
     })
 }
 
@@ -138,7 +141,7 @@ pub(super) fn read_outcomes(
     match matching {
         Matching::Ordinal => by_ordinal(work, sent.len(), answer).map(Answers::Each).map(Some),
         Matching::Key { sent: field, answered, outcome } => {
-            if work.form == Form::Rows && are_in_step(sent, field, &answer, answered) {
+            if work.form.has_rows() && are_in_step(sent, field, &answer, answered) {
                 return Ok(Some(Answers::InStep(outcome, Arc::new(answer))));
             }
             let (found, is_shared) = by_key(sent, field, &answer, answered)?;
@@ -150,7 +153,7 @@ pub(super) fn read_outcomes(
             let answered = |row: Option<usize>| match row {
                 None => (Told::Is(unanswered), None),
                 Some(row) => {
-                    let stored = (work.form == Form::Rows).then(|| StoredRow::new(&block, row, 0));
+                    let stored = work.form.has_rows().then(|| StoredRow::new(&block, row, 0));
                     (Told::Is(outcome), stored)
                 }
             };
@@ -183,7 +186,7 @@ fn by_ordinal(work: &Work, rows: usize, answer: EncodedRows) -> Result<Vec<Answe
             _ => Outcome::from_letter(letter).map(|outcome| (Told::Is(outcome), outcome.has_row())),
         };
         let (outcome, has_row) = outcome.ok_or_else(|| unaccounted("the answer has an unknown outcome"))?;
-        let stored = (has_row && work.form == Form::Rows).then(|| StoredRow::new(&block, row, ANSWER_HEAD));
+        let stored = (has_row && work.form.has_rows()).then(|| StoredRow::new(&block, row, ANSWER_HEAD));
         *slot = Some((outcome, stored));
     }
     let given = work.unanswered.map(|outcome| (Told::Is(outcome), None));

@@ -36,4 +36,4 @@ pub(crate) use stored::{RowAnswer, RowAnswers, StoredRow};
 pub(crate) use transport::{Carrier, INSERTED, JOINED};
 pub(crate) use trips::Total;
 pub(crate) use values::{Encoded, Question, Values};
-pub(crate) use way::{Way, Ways};
+pub(crate) use way::{Foreknown, Way, Ways};

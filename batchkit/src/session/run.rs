@@ -324,7 +324,7 @@ async fn send_by(
             continue;
         }
         let answered = match way.carrier {
-            Carrier::CopyInto => copied(&part, tag, work.form)?,
+            Carrier::CopyInto => copied(&part, tag, way.foretold.as_ref())?,
             _ => match read_kept(work, way.matching, &part, answer)? {
                 Answers::Each(each) => Answers::Each(settle(way, session, work, &part, each).await?),
                 in_step @ Answers::InStep(..) => in_step,

@@ -28,6 +28,8 @@ pub(crate) struct Way {
     pub(crate) statement: Limits,
     /// How values are drawn that the rows do not give, where they have to be known beforehand.
     pub(crate) draw: Option<Draw>,
+    /// What is answered of the rows as they are sent, where that is known to be stored so.
+    pub(crate) foretold: Option<Foreknown>,
     /// How answered rows find those that were sent.
     pub(crate) matching: Matching,
 }
@@ -47,6 +49,15 @@ impl Way {
     pub(crate) fn form(&self, fields: usize) -> RowForm {
         if self.draw.is_some() { RowForm::Copy } else { self.carrier.form(fields) }
     }
+}
+
+/// What is answered of rows that are stored as they are sent.
+#[derive(Debug)]
+pub(crate) enum Foreknown {
+    /// All of their fields.
+    Whole,
+    /// These of their fields.
+    Fields(Vec<usize>),
 }
 
 /// All ways to one end: which is taken is decided by the number of rows.

@@ -18,32 +18,53 @@ pub(crate) fn draw(expressions: &[String], holds: Option<&str>) -> String {
     format!("SELECT {arrays}({holds}) FROM {rows}")
 }
 
-/// How all that will be stored of rows is known before they are sent.
+/// How what is answered of stored rows is known before they are sent.
 #[derive(Debug)]
 pub(crate) struct Foretold {
-    /// The expressions that draw the model's columns that the rows do not give, in order.
+    /// The columns that are sent, in order: those that the rows give, and those that are drawn.
+    pub(crate) columns: Vec<usize>,
+    /// The expressions that draw the latter, in order.
     pub(crate) drawn: Vec<String>,
     /// The condition under which it holds, under the table's lock.
     pub(crate) holds: String,
 }
 
-/// How all that will be stored of rows that give these columns is known before they are sent, if it is: where
-/// nothing changes a value on its way in, and what the rows do not give can be drawn.
-pub(crate) fn foretell(model: &Model, table: &Table, table_sql: &TableSql, given: &[usize]) -> Option<Foretold> {
+/// How the columns `answered` that will be stored of rows that give other ones are known before these are sent, if
+/// they are: where nothing changes a value on its way in, and what the rows do not give can be drawn.
+pub(crate) fn foretell(
+    model: &Model,
+    table: &Table,
+    table_sql: &TableSql,
+    given: &[usize],
+    answered: &[usize],
+) -> Option<Foretold> {
     // The fields are sent in the model's order. A partition may have triggers of its own, which its lock does not cover.
     if table.kind != RelationKind::Table || table_sql.triggered || !given.is_sorted() {
         return None;
     }
-    let mut drawn = Vec::new();
-    let mut known = Vec::new();
+    let (mut columns, mut drawn, mut known) = (Vec::new(), Vec::new(), Vec::new());
     for (position, column) in model.columns.iter().enumerate() {
-        let found = table.column(column.name)?;
+        let (found, own) = (table.column(column.name)?, &table_sql.columns[position]);
+        let is_given = given.contains(&position);
+        if !answered.contains(&position) {
+            // The table's own default is the server's business; an expression of the model's is not.
+            let fills_in = !is_given && own.on_insert.is_some();
+            if fills_in {
+                if found.taken_apart {
+                    return None;
+                }
+                drawn.push(own.draw()?);
+                known.push(is_as_known(found, None));
+            }
+            columns.extend(Some(position).filter(|_| is_given || fills_in));
+            continue;
+        }
+        columns.push(position);
         if found.generated || found.modified || !is_stored_as_sent(&found.ty) {
             return None;
         }
         let mut default = None;
-        if !given.contains(&position) {
-            let own = &table_sql.columns[position];
+        if !is_given {
             // An element of an array cannot be an array.
             if found.taken_apart || (found.default.is_some() && !found.default_allowed) {
                 return None;
@@ -67,7 +88,7 @@ pub(crate) fn foretell(model: &Model, table: &Table, table_sql: &TableSql, given
         columns = known.len(),
         any = known.join(" OR "),
     );
-    Some(Foretold { drawn, holds })
+    Some(Foretold { columns, drawn, holds })
 }
 
 /// Whether a row of `pg_attribute` is this column; `default` is it once more where its default was drawn.

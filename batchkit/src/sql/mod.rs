@@ -7,7 +7,7 @@
 //!
 //! A verb has two forms. The *counting* form tells how many rows were written, by the command's own tag.
 //! The *accounting* form answers one row for every input row: its `o`, its outcome's letter, and the
-//! columns of the stored row when they are wanted.
+//! columns of the stored row, or of its key, when they are wanted.
 
 mod delete;
 mod draw;
@@ -48,8 +48,17 @@ pub(crate) enum Form {
     Count,
     /// One row per input row: ordinal and outcome.
     Outcomes,
-    /// The same, and the columns of the stored row.
+    /// The same, and the primary key of the stored row.
+    Keys,
+    /// The same, and all of the model's columns of the stored row.
     Rows,
+}
+
+impl Form {
+    /// Whether columns of the stored rows are answered.
+    pub(crate) fn has_rows(self) -> bool {
+        matches!(self, Form::Keys | Form::Rows)
+    }
 }
 
 /// Joins what `one` makes of each item.
@@ -91,20 +100,12 @@ fn unchanged_without_row() -> String {
 
 /// `, d.r0, d.r1, …`: the stored row's columns in an answer, or nothing.
 fn answer_columns(table: &TableSql, form: Form, of: &str) -> String {
-    match form {
-        Form::Rows => list(0..table.columns.len(), "", |c| format!(", {of}.r{c}")),
-        _ => String::new(),
-    }
+    list(table.answered(form), "", |c| format!(", {of}.r{c}"))
 }
 
 /// `, t."a" AS r0, …`: the stored row's columns where a statement returns them, or nothing.
 fn returned_columns(table: &TableSql, form: Form, of: &str) -> String {
-    match form {
-        Form::Rows => {
-            list(table.columns.iter().enumerate(), "", |(c, column)| format!(", {of}.{} AS r{c}", column.name))
-        }
-        _ => String::new(),
-    }
+    list(table.answered(form), "", |c| format!(", {of}.{} AS r{c}", table.columns[c].name))
 }
 
 /// `"a" = s.c0, "b" = now()`: the assignments of an update.

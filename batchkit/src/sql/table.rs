@@ -2,6 +2,7 @@
 
 use postgres_types::{Kind, Type};
 
+use super::Form;
 use super::habits::SoftDelete;
 use super::quote::{quote, table_name};
 use crate::catalog::{RelationKind, Table, TableColumn, TableKey, equal_by_bytes};
@@ -18,6 +19,8 @@ pub(crate) struct TableSql {
     pub(crate) columns: Vec<ColumnSql>,
     /// The columns of the table's row type in order: which of the model's it is, if any.
     pub(crate) row_type: Vec<Option<usize>>,
+    /// The model's primary key.
+    pub(crate) key: &'static [usize],
     /// The model's columns that are in a unique key of the table.
     pub(crate) unique: Vec<usize>,
     /// Whether `xmax` cannot be asked for: partitioned tables and views.
@@ -100,6 +103,15 @@ impl TableSql {
         self.null_keys.contains(&sorted)
     }
 
+    /// The columns of stored rows that are answered, in order.
+    pub(crate) fn answered(&self, form: Form) -> Vec<usize> {
+        match form {
+            Form::Count | Form::Outcomes => Vec::new(),
+            Form::Keys => self.key.to_vec(),
+            Form::Rows => (0..self.columns.len()).collect(),
+        }
+    }
+
     /// The table as the server describes it.
     pub(crate) fn known(model: &Model, table: &Table) -> Self {
         let columns = model.columns.iter().filter_map(|column| {
@@ -125,6 +137,7 @@ impl TableSql {
         TableSql {
             name: table_name(model),
             columns: columns.collect(),
+            key: model.key.map_or(&[], |key| key.columns),
             unique: (0..model.columns.len()).filter(|&column| in_a_key(model.columns[column].name)).collect(),
             row_type: table.columns.iter().map(|column| position(&column.name)).collect(),
             hides_xmax: matches!(table.kind, RelationKind::Partitioned | RelationKind::View),
@@ -182,6 +195,7 @@ impl TableSql {
         Ok(TableSql {
             name: table_name(model),
             columns: columns.collect::<Result<_>>()?,
+            key: model.key.map_or(&[], |key| key.columns),
             unique: (0..model.columns.len()).filter(|c| model.keys().any(|key| key.columns.contains(c))).collect(),
             row_type: (0..model.columns.len()).map(Some).collect(),
             hides_xmax: false,

@@ -52,11 +52,11 @@ pub(crate) fn update(table: &TableSql, source: Source, verb: &Update<'_>, form: 
              FROM s LEFT JOIN d ON d.o = s.o"
         );
     }
-    let columns = match form {
-        Form::Rows if verb.if_changed => list(table.columns.iter().enumerate(), "", |(c, column)| {
-            format!(", CASE WHEN d.o IS NULL THEN t.{} ELSE d.r{c} END", column.name)
+    let columns = match verb.if_changed {
+        true => list(table.answered(form), "", |c| {
+            format!(", CASE WHEN d.o IS NULL THEN t.{} ELSE d.r{c} END", table.columns[c].name)
         }),
-        _ => answer_columns(table, form, "d"),
+        false => answer_columns(table, form, "d"),
     };
     let unchanged = letter(Outcome::Unchanged);
     let rest = match verb.version {

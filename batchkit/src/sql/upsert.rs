@@ -83,11 +83,12 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
         true => format!(" LEFT JOIN {} AS t ON {}", table.name, stored(table, verb.target, "t")),
         false => String::new(),
     };
-    let answered = match form {
-        Form::Rows if left.has_row => list(table.columns.iter().enumerate(), "", |(c, column)| {
-            format!(", CASE WHEN d.w THEN d.r{c} ELSE t.{} END", column.name)
+    let answered = match left.has_row {
+        // What was left alone comes as it is stored.
+        true => list(table.answered(form), "", |c| {
+            format!(", CASE WHEN d.w THEN d.r{c} ELSE t.{} END", table.columns[c].name)
         }),
-        _ => answer_columns(table, form, "d"),
+        false => answer_columns(table, form, "d"),
     };
     format!(
         "{done} SELECT s.o, CASE WHEN d.w IS NULL THEN {} WHEN {inserted} THEN {} ELSE {} END{answered} \
@@ -167,7 +168,7 @@ fn left_alone(table: &TableSql, verb: &Upsert<'_>, form: Form) -> LeftAlone {
             has_row,
         },
         // A rival's row may be too new for this statement to see.
-        Form::Rows => LeftAlone {
+        Form::Keys | Form::Rows => LeftAlone {
             outcome: format!("CASE WHEN t.{seen} IS NULL THEN {} ELSE {unchanged} END", unchanged_without_row()),
             looks: true,
             has_row,

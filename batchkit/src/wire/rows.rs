@@ -86,6 +86,16 @@ impl EncodedRows {
         builder.finish().with_below(self)
     }
 
+    /// The same rows with these fields only, as COPY takes them; without what is below them.
+    pub(crate) fn only(&self, fields: &[usize]) -> EncodedRows {
+        let mut builder = RowsBuilder::default();
+        match fields {
+            [field] => self.fields_at(*field).for_each(|field| builder.push_raw(std::iter::once(field))),
+            _ => (0..self.len).for_each(|row| builder.push_raw(fields.iter().map(|&field| self.field(row, field)))),
+        }
+        builder.finish()
+    }
+
     /// All rows behind each other, where they are in this form.
     pub(super) fn bytes_in(&self, form: &RowForm) -> Option<&Bytes> {
         (self.form == *form).then_some(&self.bytes)

@@ -67,10 +67,7 @@ impl Contestant for Batchkit {
             }
             Verb::Delete => Answer::rows(products.batch_delete(&task.ids).await?),
             Verb::Get => Answer::read(products.batch_get(&task.ids).await?.iter().map(|product| product.price)),
-            Verb::InsertReturning => {
-                let stored = products.batch_insert(&task.new).returning().await?;
-                Answer::ids(stored.iter().map(|product| product.id).collect())
-            }
+            Verb::InsertReturning => Answer::ids(products.batch_insert(&task.new).returning_keys().await?),
             Verb::Relations => {
                 let found = self.with_reviews.batch_get(&task.ids).load_relations(Reviewed::RELATIONS.reviews).await?;
                 let mut attached = Vec::with_capacity(found.len());
