@@ -45,7 +45,8 @@ SELECT jsonb_build_object(
         'collation', CASE WHEN a.attcollation <> t.typcollation
                           THEN (SELECT format('%I.%I', cn.nspname, co.collname) FROM pg_collation co
                                 JOIN pg_namespace cn ON cn.oid = co.collnamespace WHERE co.oid = a.attcollation) END,
-        'deterministic', coalesce((SELECT co.collisdeterministic FROM pg_collation co WHERE co.oid = a.attcollation), true)
+        'deterministic', getdatabaseencoding() IN ('UTF8', 'SQL_ASCII')
+                         AND coalesce((SELECT co.collisdeterministic FROM pg_collation co WHERE co.oid = a.attcollation), true)
       ) ORDER BY a.attnum)
     FROM pg_attribute a
     JOIN pg_type t ON t.oid = a.atttypid

@@ -106,7 +106,8 @@ pub struct TableColumn {
     pub default_allowed: bool,
     /// Its collation as SQL text, if it is not its type's own.
     pub collation: Option<String>,
-    /// Whether equal texts have equal bytes under its collation.
+    /// Whether equal texts have equal bytes, under its collation and in UTF-8: other encodings may have one character for
+    /// several of it.
     pub deterministic: bool,
 }
 
@@ -175,6 +176,14 @@ pub struct TableKey {
     pub valid: bool,
     /// Whether two NULLs are equal to it (PostgreSQL 15).
     pub nulls_not_distinct: bool,
+}
+
+impl TableKey {
+    /// Whether it is of this column only, and at any time no two rows have the same value.
+    pub(crate) fn is_alone(&self, column: &str) -> bool {
+        let is_of_it = matches!(&self.columns[..], [Some(one)] if one == column);
+        is_of_it && self.valid && self.predicate.is_none() && !self.deferrable
+    }
 }
 
 /// A check constraint.

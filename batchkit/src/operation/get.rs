@@ -79,9 +79,9 @@ impl Verb for Get {
         sql::get(table, source.unwrap_or(Source::Columns), self.key.columns, self.with_deleted, form)
     }
 
-    fn matching(&self, _model: &Model, table: &TableSql, source: Source, form: Form) -> Option<Matching> {
+    fn matching(&self, table: &TableSql, source: Source, _single: bool, form: Form) -> Option<Matching> {
         let column = sql::matched_by_key(table, source, self.key.columns, form)?;
-        let answered = table.answered(form).iter().position(|&answered| answered == column).unwrap_or(0);
+        let answered = table.answered_with(form, column).iter().position(|&answered| answered == column)?;
         // The key's column is the only one that is sent.
         Some(Matching::Key { sent: 0, answered, outcome: Outcome::Found })
     }

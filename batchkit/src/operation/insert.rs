@@ -6,8 +6,8 @@ use crate::catalog::{Table, refuse_incomplete};
 use crate::error::Result;
 use crate::model::Model;
 use crate::report::{Counts, Outcome};
-use crate::session::Reading;
-use crate::sql::{self, Form, OnConflict, Source, TableSql, Written};
+use crate::session::{Matching, Reading};
+use crate::sql::{self, Form, Matched, OnConflict, Source, TableSql, Written};
 
 /// The verb of [`BatchOperations::batch_insert`](crate::BatchOperations::batch_insert).
 #[derive(Debug, PartialEq)]
@@ -24,6 +24,15 @@ impl Insert {
     /// The insert of rows that give these columns.
     pub(super) fn of_columns(given: Vec<usize>) -> Self {
         Insert { given, ignore: false }
+    }
+
+    /// The column by whose bytes returned rows find their input: given, and a unique key by itself. Nothing has to be
+    /// joined then.
+    fn told_by(&self, table: &TableSql) -> Option<usize> {
+        // Of rows that meet a conflict, others with the same key may be stored; a trigger may change any key.
+        let is_plain = !self.ignore && !table.triggered;
+        let tells = |&column: &usize| table.columns[column].alone && table.columns[column].equal_bytes;
+        self.given.iter().copied().find(|column| is_plain && tells(column))
     }
 
     /// The key by which returned rows find their input: given, or drawn from its default beforehand.
@@ -89,7 +98,7 @@ impl Verb for Insert {
     }
 
     fn matchable(&self, model: &Model, table: &TableSql) -> bool {
-        self.matched_by(model, table).is_some()
+        self.told_by(table).is_some() || self.matched_by(model, table).is_some()
     }
 
     fn sql(&self, model: &Model, table: &TableSql, source: Option<Source>, single: bool, form: Form) -> String {
@@ -97,9 +106,21 @@ impl Verb for Insert {
         let insert = sql::Insert {
             given: &self.given,
             on_conflict: if self.ignore { OnConflict::Ignore } else { OnConflict::Fail },
-            matched_by: if single { None } else { self.matched_by(model, table) },
+            matched: match (self.told_by(table), self.matched_by(model, table)) {
+                _ if single => Matched::Single,
+                (Some(column), _) => Matched::Bytes(column),
+                (None, Some(key)) => Matched::Key(key),
+                (None, None) => Matched::Single,
+            },
         };
         sql::insert(table, source, &insert, form)
+    }
+
+    fn matching(&self, table: &TableSql, _source: Source, single: bool, form: Form) -> Option<Matching> {
+        let column = self.told_by(table).filter(|_| !single && form != Form::Count)?;
+        let sent = self.given.iter().position(|&given| given == column)?;
+        let answered = table.answered_with(form, column).iter().position(|&answered| answered == column)?;
+        Some(Matching::Key { sent, answered, outcome: Outcome::Inserted })
     }
 
     fn reading(&self) -> Reading {

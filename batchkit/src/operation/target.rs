@@ -124,7 +124,7 @@ impl Target<'_> {
             }
             let carrier = self.carrier(choice, &facts);
             let single = choice.transport == Transport::Single;
-            let matching = carrier.source().and_then(|source| verb.matching(model, table_sql, source, form));
+            let matching = carrier.source().and_then(|source| verb.matching(table_sql, source, single, form));
             let matching = matching.unwrap_or(Matching::Ordinal);
             Way {
                 transport: choice.transport,

@@ -76,7 +76,7 @@ pub(crate) trait Verb: SameVerb + Any + Debug + Send + Sync {
     fn sql(&self, model: &Model, table: &TableSql, source: Option<Source>, single: bool, form: Form) -> String;
 
     /// How answered rows find those that were sent, if not by an ordinal in front.
-    fn matching(&self, _model: &Model, _table: &TableSql, _source: Source, _form: Form) -> Option<Matching> {
+    fn matching(&self, _table: &TableSql, _source: Source, _single: bool, _form: Form) -> Option<Matching> {
         None
     }
 

@@ -14,8 +14,7 @@ pub(crate) fn get(table: &TableSql, source: Source, key: &[usize], with_deleted:
     let live = and_live(table, "t", !with_deleted);
     if let Some(column) = matched_by_key(table, source, key, form) {
         let is_one = source.equals_any(table, key).unwrap_or_default();
-        let answered = if form.has_rows() { table.answered(form) } else { vec![column] };
-        let columns = list(answered, ", ", |c| format!("t.{}", table.columns[c].name));
+        let columns = list(table.answered_with(form, column), ", ", |c| format!("t.{}", table.columns[c].name));
         return format!("SELECT {columns} FROM {} AS t WHERE {is_one}{live}", table.name);
     }
     let matches = key_equals(table, key, "t", "s") + &live;
@@ -28,12 +27,10 @@ pub(crate) fn get(table: &TableSql, source: Source, key: &[usize], with_deleted:
     format!("SELECT s.o, {}{columns} FROM {from} JOIN {} AS t ON {matches}", letter(Outcome::Found), table.name)
 }
 
-/// The key's column, where the answered rows find their input by its bytes. It is in its own place among the columns
-/// of stored rows that are answered, or the only one.
+/// The key's column, where the answered rows find their input by its bytes.
 pub(crate) fn matched_by_key(table: &TableSql, source: Source, key: &[usize], form: Form) -> Option<usize> {
     // Counted are the keys that were found, and a key may have been asked for twice.
     let is_plain = form != Form::Count && source.equals_any(table, key).is_some();
     let &[column] = key else { return None };
-    let is_answered = !form.has_rows() || table.answered(form).contains(&column);
-    (is_plain && is_answered && table.columns[column].equal_bytes).then_some(column)
+    (is_plain && table.columns[column].equal_bytes).then_some(column)
 }

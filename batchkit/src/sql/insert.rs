@@ -15,6 +15,17 @@ pub(crate) enum OnConflict {
     Ignore,
 }
 
+/// How the rows that an insert returns find their input.
+#[derive(Debug)]
+pub(crate) enum Matched<'a> {
+    /// It has one row.
+    Single,
+    /// By the bytes of a column, which the client compares.
+    Bytes(usize),
+    /// By this key, which the server compares: its columns are given, or drawn beforehand.
+    Key(&'a [usize]),
+}
+
 /// An insert.
 #[derive(Debug)]
 pub(crate) struct Insert<'a> {
@@ -22,8 +33,8 @@ pub(crate) struct Insert<'a> {
     pub(crate) given: &'a [usize],
     /// What to do when a unique key is taken.
     pub(crate) on_conflict: OnConflict,
-    /// The key by which returned rows find their input: its columns are given, or drawn beforehand.
-    pub(crate) matched_by: Option<&'a [usize]>,
+    /// How returned rows find their input.
+    pub(crate) matched: Matched<'a>,
 }
 
 /// The text of an insert.
@@ -34,13 +45,13 @@ pub(crate) fn insert(table: &TableSql, source: Source, verb: &Insert<'_>, form: 
         OnConflict::Ignore => " ON CONFLICT DO NOTHING",
     };
     let all = new_row(table, verb.given);
-    match (form, verb.matched_by) {
+    match (form, &verb.matched) {
         (Form::Count, _) => {
             let into = into(table, &columns(&all));
             format!("INSERT INTO {into} SELECT {} FROM {}{conflict}", values(&all), unnumbered())
         }
         // One row per statement: what comes back can only be of that row.
-        (_, None) => {
+        (_, Matched::Single) => {
             let into = into(table, &columns(&all));
             let returned = returned_columns(table, form, "t");
             format!(
@@ -50,7 +61,14 @@ pub(crate) fn insert(table: &TableSql, source: Source, verb: &Insert<'_>, form: 
                 letter(Outcome::Inserted)
             )
         }
-        (_, Some(key)) => accounted(table, &source.numbered(table, verb.given), verb.given, key, conflict, form),
+        (_, &Matched::Bytes(column)) => {
+            let into = into(table, &columns(&all));
+            let returned = list(table.answered_with(form, column), ", ", |c| format!("t.{}", table.columns[c].name));
+            format!("INSERT INTO {into} SELECT {} FROM {}{conflict} RETURNING {returned}", values(&all), unnumbered())
+        }
+        (_, Matched::Key(key)) => {
+            accounted(table, &source.numbered(table, verb.given), verb.given, key, conflict, form)
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) use draw::{Foretold, draw, foretell};
 pub(crate) use duplicates::duplicates;
 pub(crate) use filter::{Argument, ArgumentType, Arguments};
 pub(crate) use get::{get, matched_by_key};
-pub(crate) use insert::{Insert, OnConflict, copy_from, insert};
+pub(crate) use insert::{Insert, Matched, OnConflict, copy_from, insert};
 pub(crate) use quote::table_name;
 pub(crate) use related::{Related, related};
 pub(crate) use select::{Select, count, exists, select};

@@ -64,6 +64,8 @@ pub(crate) struct ColumnSql {
     pub(crate) equal_bytes: bool,
     /// Whether it is known to hold no NULL.
     pub(crate) not_null: bool,
+    /// Whether it is a unique key by itself, without which no row is.
+    pub(crate) alone: bool,
     /// Whether it is `json`, whose documents are compared as `jsonb`.
     pub(crate) json: bool,
     /// The column's own collation.
@@ -103,6 +105,15 @@ impl TableSql {
         self.null_keys.contains(&sorted)
     }
 
+    /// The same where answered rows find their input by the bytes of a column: that is one of them.
+    pub(crate) fn answered_with(&self, form: Form, column: usize) -> Vec<usize> {
+        let mut answered = self.answered(form);
+        if !answered.contains(&column) {
+            answered.push(column);
+        }
+        answered
+    }
+
     /// The columns of stored rows that are answered, in order.
     pub(crate) fn answered(&self, form: Form) -> Vec<usize> {
         match form {
@@ -123,6 +134,7 @@ impl TableSql {
                 comparable: is_comparable(&found.ty),
                 equal_bytes: found.equal_bytes(),
                 not_null: found.not_null,
+                alone: found.not_null && table.keys.iter().any(|key| key.is_alone(&found.name)),
                 json: *base(&found.ty) == Type::JSON,
                 collation: found.collation.clone(),
                 default: found.default.clone().filter(|_| found.default_allowed),
@@ -160,8 +172,9 @@ impl TableSql {
     /// The table as the model alone tells it, for reading statements without a connection: as if the table
     /// had the model's columns only, and identities where the model says `auto`.
     pub(crate) fn declared(model: &Model) -> Result<Self> {
-        let columns = model.columns.iter().map(|column| {
+        let columns = model.columns.iter().enumerate().map(|(position, column)| {
             let fitting = preferred_type(column);
+            let is_not_null = column.nullable.zip(fitting).is_some_and(|(nullable, ty)| !nullable(ty));
             let type_sql = column.pg_type.map(str::to_owned).or_else(|| fitting.map(type_text)).ok_or_else(|| {
                 let what = format!(
                     "field `{}` has no type known without a server: say #[batch(pg_type = \"…\")]",
@@ -182,7 +195,8 @@ impl TableSql {
                 taken_apart: type_sql.ends_with("[]"),
                 comparable: fitting.is_none_or(is_comparable),
                 equal_bytes: fitting.is_some_and(equal_by_bytes),
-                not_null: column.nullable.zip(fitting).is_some_and(|(nullable, ty)| !nullable(ty)),
+                not_null: is_not_null,
+                alone: is_not_null && model.keys().any(|key| key.columns == [position]),
                 json: type_sql == "json",
                 type_sql,
                 collation: None,
