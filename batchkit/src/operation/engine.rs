@@ -2,6 +2,7 @@
 //! the transport, run the chunks, account for every row.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 
 use deadpool_postgres::Pool;
@@ -50,9 +51,14 @@ pub(crate) struct Engine {
 impl Engine {
     /// The table of `model` as the server describes it; the model was found to match it.
     pub(crate) async fn known(&self, model: &'static Model, within: Option<Within<'_>>) -> Result<Arc<Known>> {
-        if let Some(known) = self.tables.get(model) {
-            return Ok(known);
+        match self.tables.get(model) {
+            Some(known) => Ok(known),
+            // On the heap: what most calls do not do is not to be a part of their futures.
+            None => Box::pin(self.ask(model, within)).await,
         }
+    }
+
+    async fn ask(&self, model: &'static Model, within: Option<Within<'_>>) -> Result<Arc<Known>> {
         let named = |error: Error| error.in_table(model.display_name());
         let mut session = Session::open(&self.pool, within).await.map_err(named)?;
         session.begin(&Opening::plain(), false).await.map_err(named)?;
@@ -132,7 +138,7 @@ impl Request<'_> {
         }
         let feed = &mut self.feed;
         let ready = poll_fn(|context| feed.poll_ready(context).map(Ok));
-        within(policy.deadline.filter(|_| self.within.is_none()), ready).await?;
+        within(policy.deadline.filter(|_| self.within.is_none()), pin!(ready)).await?;
         if self.feed.is_empty() {
             return Ok(None);
         }
@@ -143,7 +149,7 @@ impl Request<'_> {
         }
         let mut retries = Retries::new(policy);
         loop {
-            match policy.within_deadline(self.tables()).await {
+            match policy.within_deadline(pin!(self.tables())).await {
                 Ok((known, graph)) => return Ok(Some(Prepared { columns, known, graph })),
                 Err(error) => retries.pause_after(error).await?,
             }
@@ -341,7 +347,7 @@ impl Request<'_> {
             return Ok((known, Graph::default()));
         }
         let within = self.within.as_mut().map(Within::lend);
-        let graph = Graph::of(&self.engine, within, &known, children).await?;
+        let graph = Box::pin(Graph::of(&self.engine, within, &known, children)).await?;
         Ok((known, graph))
     }
 

@@ -15,6 +15,7 @@ use crate::session::{Session, Within};
 use crate::source::Positions;
 use crate::sql::{self, Source};
 use crate::wire::EncodedRows;
+use std::pin::pin;
 
 /// Encoded rows and their input positions.
 pub(super) struct Input<'i> {
@@ -142,7 +143,7 @@ impl Asking<'_, '_, '_> {
         }
         let mut retries = Retries::new(self.policy);
         loop {
-            match self.policy.within_deadline(self.ask(key, rows, nulls_equal)).await {
+            match self.policy.within_deadline(pin!(self.ask(key, rows, nulls_equal))).await {
                 Ok(pairs) => return Ok(pairs),
                 Err(error) => retries.pause_after(error).await?,
             }

@@ -26,6 +26,7 @@ mod verb;
 
 use std::fmt::Display;
 use std::marker::PhantomData;
+use std::pin::pin;
 use std::sync::Arc;
 
 pub(crate) use answer::{decode, unreadable, without_rejects};
@@ -176,7 +177,9 @@ impl<M: BatchModel> BatchOperations<M> {
     /// # Errors
     /// Those of [`check_schema`](Self::check_schema).
     pub async fn describe(&self) -> Result<Arc<Table>> {
-        within(self.engine.deadline(), self.engine.known(M::MODEL, None)).await.map(|known| Arc::clone(&known.table))
+        within(self.engine.deadline(), pin!(self.engine.known(M::MODEL, None)))
+            .await
+            .map(|known| Arc::clone(&known.table))
     }
 
     /// Inserts rows: of the model, or of its `new` form, where the server sets the `auto` columns.

@@ -1,6 +1,7 @@
 //! What the plain reads have in common: their statement and its values are worked out for the table as the server
 //! describes it, and asked for as often as the connection needs.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,10 +107,11 @@ pub(super) async fn query(
     let mut again = Again::new(&policy);
     loop {
         let lent = within.as_mut().map(Within::lend);
-        let error = match policy.within_deadline(query_once(engine, lent, &policy, model, statement, decode)).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error.in_table(model.display_name()),
-        };
+        let error =
+            match policy.within_deadline(pin!(query_once(engine, lent, &policy, model, statement, decode))).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error.in_table(model.display_name()),
+            };
         // A statement that failed has failed the caller's transaction.
         if within.is_some() {
             return Err(error);

@@ -2,7 +2,7 @@
 
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -191,7 +191,7 @@ impl Server<'_, '_> {
         let policy = Arc::clone(&self.policy);
         for &model in &self.models {
             let known = self.engine.known(model, self.within.as_mut().map(Within::lend));
-            self.tables.push(policy.within_deadline(known).await?);
+            self.tables.push(policy.within_deadline(pin!(known)).await?);
         }
         Ok(())
     }
@@ -267,7 +267,7 @@ impl Relate for Server<'_, '_> {
             if reads.is_empty() {
                 return Ok(questions.iter().map(|_| Answers::new()).collect());
             }
-            let error = match policy.within_deadline(Box::pin(self.ask(Plans::of(most), &reads))).await {
+            let error = match policy.within_deadline(Box::pin(self.ask(Plans::of(most), &reads)).as_mut()).await {
                 Ok(answers) => {
                     let mut answers = answers.into_iter();
                     let blocks = |asked: &Option<Asked<'_>>| match asked {

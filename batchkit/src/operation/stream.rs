@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -177,7 +177,7 @@ async fn open<M: ReadRow>(list: List<'_, M>, fetch_size: u32) -> Result<Open> {
         Ok((unread, prepared.columns))
     };
     let (unread, columns) = loop {
-        match policy.within_deadline(prepare()).await {
+        match policy.within_deadline(pin!(prepare())).await {
             Ok(prepared) => break prepared,
             Err(error) => again.after(&engine, error).await?,
         }

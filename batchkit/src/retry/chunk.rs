@@ -1,5 +1,6 @@
 //! The loop around one chunk: try, decide, wait, try again, and never twice what is in.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +52,8 @@ pub(crate) struct FirstTry {
     pub(crate) span: Span,
 }
 
-/// Runs a chunk on connections of the pool until it is in, or there is no more to be done about it.
+/// Runs a chunk on connections of the pool until it is in, or there is no more to be done about it. (What most chunks do
+/// not need is on the heap: it is not to be a part of each chunk's future.)
 pub(crate) async fn run(shared: &Shared, chunk: &Chunk, mut first_try: Option<FirstTry>) -> Ran {
     let Shared { pool, works, policy } = shared;
     let mut tries = Tries::new(policy);
@@ -96,7 +98,7 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk, mut first_try: Option<Fi
         }
         if let (true, Some(identity)) = (error.is_lost(), &identity) {
             // Also before COMMIT: the old backend may hold locks that the next try would wait for.
-            match look_up(pool, identity, policy).await {
+            match Box::pin(look_up(pool, identity, policy)).await {
                 Fate::Committed if answer.is_some() => {
                     listeners.tell(&error, attempt, decision);
                     break answer.ok_or(error);
@@ -117,7 +119,7 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk, mut first_try: Option<Fi
         if decision == Answer::FindBadRows && !policy.rejects && !work.below.is_empty() {
             // Of a graph, the error names the root: a chunk has many rows below each.
             listeners.tell(&error, attempt, Answer::Stop);
-            break Err(match try_once(pool, &work, chunk, policy, Mode::Blame(&error)).await {
+            break Err(match Box::pin(try_once(pool, &work, chunk, policy, Mode::Blame(&error))).await {
                 Ok(answer) => error.blaming(&answer.rejects).at(&chunk.positions),
                 Err(_) => error,
             });
@@ -137,7 +139,8 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk, mut first_try: Option<Fi
         if decision == Answer::ClearCaches {
             // Each of the pool's connections may have the stale statement.
             pool.manager().statement_caches.clear();
-            work = match policy.within_deadline(works.instead_of(&work)).await {
+            let other = policy.within_deadline(Box::pin(works.instead_of(&work)).as_mut()).await;
+            work = match other {
                 Ok(work) => work,
                 Err(error) => break Err(error),
             };
@@ -146,7 +149,7 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk, mut first_try: Option<Fi
             tokio::time::sleep(pause).await;
             Ok(())
         };
-        if policy.while_wanted(slept).await.is_err() {
+        if policy.while_wanted(pin!(slept)).await.is_err() {
             break Err(error);
         }
     };
@@ -194,8 +197,8 @@ pub(crate) async fn connect<'p>(
 ) -> Result<(Session<'static>, Option<SemaphorePermit<'p>>), Box<Broken>> {
     let failed = |error| Box::new(Broken::at_connecting(error));
     let connected = loop {
-        let place = policy.while_wanted(async { Ok(policy.workers.place().await) }).await.map_err(failed)?;
-        match policy.while_wanted(Session::open(pool, None)).await {
+        let place = policy.while_wanted(pin!(async { Ok(policy.workers.place().await) })).await.map_err(failed)?;
+        match policy.while_wanted(pin!(Session::open(pool, None))).await {
             Ok(session) => break (session.counted(&policy.round_trips), place),
             // The server has no connection to spare: this worker's place is given up, and another one's awaited.
             Err(error) if error.is_of_too_many_connections() && policy.workers.give_up(place) => {}
@@ -223,5 +226,5 @@ async fn look_up(pool: &Pool, identity: &Identity, policy: &Policy) -> Fate {
         Ok(Fate::Undecided)
     };
     let over = policy.deadline.map(|deadline| deadline.max(Instant::now()) + GRACE);
-    within(over, asked).await.unwrap_or(Fate::Undecided)
+    within(over, pin!(asked)).await.unwrap_or(Fate::Undecided)
 }

@@ -1,6 +1,7 @@
 //! How one call's chunks and questions are retried, and when it has to be over.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,13 +99,13 @@ impl Policy {
         while self.call.clone().changed().await.is_ok() {}
     }
 
-    /// Waits for a step, but not beyond the deadline.
-    pub(crate) async fn within_deadline<T>(&self, step: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Waits for a step, but not beyond the deadline. See [`within`].
+    pub(crate) async fn within_deadline<T>(&self, step: Pin<&mut impl Future<Output = Result<T>>>) -> Result<T> {
         within(self.deadline, step).await
     }
 
     /// The same, for what has not begun: nor is it waited for any longer than the call lives.
-    pub(crate) async fn while_wanted<T>(&self, step: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) async fn while_wanted<T>(&self, step: Pin<&mut impl Future<Output = Result<T>>>) -> Result<T> {
         if self.is_abandoned() {
             return Err(Error::abandoned());
         }
@@ -117,8 +118,9 @@ impl Policy {
     }
 }
 
-/// Waits for a step, but not beyond a deadline.
-pub(crate) async fn within<T>(deadline: Option<Instant>, step: impl Future<Output = Result<T>>) -> Result<T> {
+/// Waits for a step, but not beyond a deadline. The step stays where its caller has pinned it: a future that takes another
+/// one by value has room for it twice, and is copied with it each time that it is moved itself.
+pub(crate) async fn within<T>(deadline: Option<Instant>, step: Pin<&mut impl Future<Output = Result<T>>>) -> Result<T> {
     match deadline {
         None => step.await,
         Some(deadline) => tokio::time::timeout_at(deadline, step).await.unwrap_or_else(|_| Err(Error::timeout())),

@@ -1,5 +1,6 @@
 //! One connection, pooled or the caller's, under one set of methods.
 
+use std::pin::pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -144,7 +145,7 @@ impl Pooled {
 
     /// Runs a text without parameters and without rows.
     pub(super) async fn execute(&self, sql: &str) -> Result<()> {
-        Ok(self.trips.wait(self.client()?.batch_execute(sql)).await?)
+        Ok(self.trips.wait(pin!(self.client()?.batch_execute(sql))).await?)
     }
 
     /// Opens a transaction; what it can be found by, if it `writes`.
@@ -169,7 +170,7 @@ impl Pooled {
         let values: Vec<&str> = opening.values(plans).collect();
         let settings: Vec<&(dyn ToSql + Sync)> =
             std::iter::once(&key as _).chain(values.iter().map(|value| value as _)).collect();
-        let answer = self.trips.wait(self.client()?.query(settling, &settings)).await?;
+        let answer = self.trips.wait(pin!(self.client()?.query(settling, &settings))).await?;
         self.mark.set();
         if !writes {
             return Ok(None);
@@ -181,7 +182,7 @@ impl Pooled {
     /// Ends the transaction; nothing was written.
     pub(super) async fn rollback(&self) {
         if let Ok(client) = self.client() {
-            self.vouch(self.trips.wait(client.batch_execute("ROLLBACK")).await.is_ok());
+            self.vouch(self.trips.wait(pin!(client.batch_execute("ROLLBACK"))).await.is_ok());
         }
     }
 }
@@ -318,7 +319,9 @@ impl<'a> Session<'a> {
     pub(super) async fn query(&self, statement: &Statement, parameters: &[&(dyn ToSql + Sync)]) -> Result<RowStream> {
         let parameters = parameters.iter().map(|parameter| Unprinted(*parameter));
         Ok(match self {
-            Session::Pooled(pooled) => pooled.trips.wait(pooled.client()?.query_raw(statement, parameters)).await?,
+            Session::Pooled(pooled) => {
+                pooled.trips.wait(pin!(pooled.client()?.query_raw(statement, parameters))).await?
+            }
             Session::Caller(savepoint) => savepoint.query_raw(statement, parameters).await?,
         })
     }
@@ -348,7 +351,7 @@ impl<'a> Session<'a> {
                 return read(self.query(&self.prepare_text(text).await?, parameters).await?).await;
             };
             let Some(lock) = lock else {
-                let statement = pooled.trips.wait(pooled.client()?.prepare(text.sql)).await?;
+                let statement = pooled.trips.wait(pin!(pooled.client()?.prepare(text.sql))).await?;
                 text.shape.map_or(Ok(()), |shape| shape.check(&statement))?;
                 return read(self.query(&statement, parameters).await?).await;
             };
@@ -415,7 +418,9 @@ impl<'a> Session<'a> {
     pub(crate) async fn copy_in(&self, sql: &str, rows: Bytes) -> Result<u64> {
         let opened: Result<CopyInSink<Bytes>> = match self {
             Session::Pooled(pooled) => match pooled.prepare(sql, &[]).await {
-                Ok(statement) => pooled.trips.wait(pooled.client()?.copy_in(&statement)).await.map_err(Error::from),
+                Ok(statement) => {
+                    pooled.trips.wait(pin!(pooled.client()?.copy_in(&statement))).await.map_err(Error::from)
+                }
                 Err(error) => Err(error),
             },
             Session::Caller(savepoint) => savepoint.copy_in(sql).await.map_err(Error::from),
@@ -436,7 +441,7 @@ impl<'a> Session<'a> {
             Ok(sink.finish().await?)
         };
         match self {
-            Session::Pooled(pooled) => pooled.trips.wait(sent).await,
+            Session::Pooled(pooled) => pooled.trips.wait(pin!(sent)).await,
             Session::Caller(_) => sent.await,
         }
     }

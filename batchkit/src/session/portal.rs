@@ -4,7 +4,7 @@
 //! a place for it, so that a slow reader holds the server back, and not the rows in memory. When nobody reads any
 //! longer it rolls back; a server that is in the middle of a fetch then is told to end, as at the end of any read.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
@@ -160,6 +160,7 @@ async fn unless_dropped<T>(
     step: impl Future<Output = Result<T>>,
 ) -> Result<Option<T>> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let step = pin!(step);
     tokio::select! {
         biased;
         () = pieces.closed() => Ok(None),

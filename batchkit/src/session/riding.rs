@@ -4,6 +4,7 @@
 //! The next chunk's own COMMIT is not sent before it is known what became of the one before: that one's rows may be
 //! what it builds on.
 
+use std::pin::pin;
 use std::sync::OnceLock;
 
 use tokio::time::Instant;
@@ -50,7 +51,7 @@ pub(crate) enum Ridden {
 /// Works on a chunk in a transaction that stays open.
 pub(crate) async fn begin_chunk(session: Session<'static>, next: Next<'_>) -> Result<Uncommitted, Box<Broken>> {
     let identity = OnceLock::new();
-    let worked = within(next.deadline, async { Ok(work_in(&session, next, &identity).await) }).await;
+    let worked = within(next.deadline, pin!(async { Ok(work_in(&session, next, &identity).await) })).await;
     finish(session, worked.unwrap_or_else(|error| Err((Stage::Work, error))), identity, next.deadline).await
 }
 
@@ -86,7 +87,7 @@ impl Uncommitted {
     /// Commits; what became of the chunk.
     pub(crate) async fn commit(self, deadline: Option<Instant>) -> Result<ChunkAnswer, Box<Broken>> {
         let Uncommitted { session, identity, answer } = self;
-        match within(deadline, session.commit()).await {
+        match within(deadline, pin!(session.commit())).await {
             Ok(()) => Ok(answer),
             Err(error) => Err(Box::new(Broken { error, stage: Stage::Commit, identity, answer: Some(answer) })),
         }
@@ -110,7 +111,7 @@ impl Uncommitted {
         };
         // They are polled in this order, and so they leave.
         let both = async { Ok(tokio::join!(commit, work_in(&session, next, &identity))) };
-        let (done, worked) = match within(next.deadline, Box::pin(both)).await {
+        let (done, worked) = match within(next.deadline, Box::pin(both).as_mut()).await {
             Ok(both) => both,
             // What is known by now of the first one is known; of the other only that its COMMIT was not sent.
             Err(error) => (Err(error), Err((Stage::Work, Error::timeout()))),

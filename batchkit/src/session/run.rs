@@ -1,5 +1,6 @@
 //! One chunk: its rows are sent, and every one of them is accounted for before anything is committed.
 
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
@@ -159,7 +160,7 @@ pub(crate) async fn run_chunk(
     let broken = |error, stage, identity, answer| Err(Box::new(Broken { error, stage, identity, answer }));
     let way = work.ways.of(rows.len());
     if !work.writes && matches!(mode, Mode::Whole) && way.carrier.is_parameters() {
-        let read = within(deadline, Box::pin(read_all(&session, work, way, rows, opening))).await;
+        let read = within(deadline, Box::pin(read_all(&session, work, way, rows, opening)).as_mut()).await;
         return match read {
             Ok(answer) => {
                 session.end_read().await;
@@ -182,14 +183,14 @@ pub(crate) async fn run_chunk(
         Ok(sent)
     };
     // The deadline's error has no stage of its own.
-    let sent = within(deadline, sent).await.unwrap_or_else(|error| Err((Stage::Work, error)));
+    let sent = within(deadline, pin!(sent)).await.unwrap_or_else(|error| Err((Stage::Work, error)));
     let identity = identity.into_inner();
     match sent {
         Ok(answer) if matches!(mode, Mode::Blame(_)) => {
             roll_back(session, deadline).await;
             Ok(answer)
         }
-        Ok(answer) => match within(deadline, session.commit()).await {
+        Ok(answer) => match within(deadline, pin!(session.commit())).await {
             Ok(()) => Ok(answer),
             Err(error) => broken(error, Stage::Commit, identity, Some(answer)),
         },
@@ -215,7 +216,7 @@ pub(super) async fn roll_back(session: Session<'_>, deadline: Option<Instant>) {
         session.rollback().await;
         Ok(())
     };
-    let _ = within(deadline, rolled_back).await;
+    let _ = within(deadline, pin!(rolled_back)).await;
 }
 
 /// Reads what belongs to a chunk's rows, all statements in one flush.

@@ -2,6 +2,7 @@
 //! statements it is.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -22,7 +23,7 @@ impl Trips {
     }
 
     /// Waits for an answer of the server to what this sends.
-    pub(super) async fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
+    pub(super) async fn wait<T>(&self, answer: Pin<&mut impl Future<Output = T>>) -> T {
         self.sent();
         let answer = answer.await;
         self.has_received.store(true, Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -326,7 +327,7 @@ impl<'a> Chunks<'a> {
                 let behind = if self.feed.is_stream() {
                     let feed = &mut self.feed;
                     let ready = poll_fn(|context| feed.poll_ready(context).map(Ok));
-                    within(self.deadline, ready).await?;
+                    within(self.deadline, pin!(ready)).await?;
                     Some(self.feed.encode_next(&self.layout, &mut self.builder))
                 } else {
                     let (rows, behind) = self.feed.encode_many(&self.layout, &mut self.builder, limits);

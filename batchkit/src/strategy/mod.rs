@@ -61,8 +61,8 @@ pub(crate) async fn run(
     match config.execution_strategy {
         ExecutionStrategy::SingleQuery => single_query::run(chunks, runner).await,
         ExecutionStrategy::Chunked => chunked::run(chunks, runner).await,
-        ExecutionStrategy::Parallel => parallel::run(config.max_workers, chunks, runner).await,
-        ExecutionStrategy::Pipelined => pipelined::run(chunks, runner, post).await,
+        ExecutionStrategy::Parallel => Box::pin(parallel::run(config.max_workers, chunks, runner)).await,
+        ExecutionStrategy::Pipelined => Box::pin(pipelined::run(chunks, runner, post)).await,
         ExecutionStrategy::Optimistic => optimistic::run(chunks, runner).await,
     }
 }
