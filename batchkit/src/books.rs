@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::error::{ErrorKind, Result};
 use crate::ledger::Ledger;
@@ -27,7 +27,9 @@ pub(crate) struct Books {
     observation: Mutex<Option<Observation>>,
     log_progress: bool,
     tracked: bool,
-    state: watch::Sender<State>,
+    state: Mutex<State>,
+    /// Tells that something has ended.
+    ended: Notify,
 }
 
 /// What is still under way.
@@ -37,6 +39,13 @@ struct State {
     works: usize,
     /// Whether the call has ended or was dropped.
     is_over: bool,
+}
+
+impl State {
+    /// Whether nothing of a call that has ended is under way any longer.
+    fn is_settled(self) -> bool {
+        self.is_over && self.works == 0
+    }
 }
 
 impl Books {
@@ -55,7 +64,8 @@ impl Books {
             observation: Mutex::new(Some(observation)),
             log_progress,
             tracked: tracker.is_some(),
-            state: watch::Sender::default(),
+            state: Mutex::default(),
+            ended: Notify::new(),
         });
         if let Some(tracker) = tracker {
             *lock(&tracker.0) = Some(Arc::clone(&books));
@@ -129,21 +139,27 @@ impl Books {
 
     /// A chunk, or the caller's work on one, is under way as long as the answer lives.
     pub(crate) fn start_work(self: &Arc<Self>) -> UnderWay {
-        self.state.send_modify(|state| state.works += 1);
+        lock(&self.state).works += 1;
         UnderWay(Arc::clone(self))
     }
 
     /// The call has ended, or was dropped.
     pub(crate) fn end_call(&self) {
-        self.state.send_modify(|state| {
-            state.is_over = true;
-            self.tell_of_dropped(*state);
-        });
+        self.end(|state| state.is_over = true);
+    }
+
+    /// Notes that something has ended.
+    fn end(&self, change: impl FnOnce(&mut State)) {
+        let mut state = lock(&self.state);
+        change(&mut state);
+        self.tell_of_dropped(*state);
+        drop(state);
+        self.ended.notify_waiters();
     }
 
     /// Counts a call that was dropped, when its last chunk has ended: before anybody who waits for that is told.
     fn tell_of_dropped(&self, state: State) {
-        if !state.is_over || state.works > 0 {
+        if !state.is_settled() {
             return;
         }
         // A call that has ended was told of when its books were closed.
@@ -189,10 +205,7 @@ pub(crate) struct UnderWay(Arc<Books>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.state.send_modify(|state| {
-            state.works -= 1;
-            self.0.tell_of_dropped(*state);
-        });
+        self.0.end(|state| state.works -= 1);
     }
 }
 
@@ -235,10 +248,14 @@ impl Tracker {
     /// post-processing had begun; `None` if it was never begun. Rows that a dropped call had not taken from its input yet are not in the report.
     pub async fn settled(&self) -> Option<Report> {
         let books = lock(&self.0).clone()?;
-        let mut state = books.state.subscribe();
-        // The sender lives in `books`.
-        let _ = state.wait_for(|state| state.is_over && state.works == 0).await;
-        Some(books.report())
+        loop {
+            // Whoever has this is told of what ends from here on, before it is polled too.
+            let ended = books.ended.notified();
+            if lock(&books.state).is_settled() {
+                return Some(books.report());
+            }
+            ended.await;
+        }
     }
 }
 

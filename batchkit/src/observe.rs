@@ -133,11 +133,13 @@ impl Observation {
 
     /// The call has ended.
     pub(crate) fn end(mut self, report: &Report, ending: Ending) {
-        self.span.record("batchkit.rows", report.total());
-        self.span.record("batchkit.chunks", report.chunks());
-        self.span.record("batchkit.retries", report.retries());
-        self.span.record("batchkit.round_trips", report.round_trips());
-        self.span.record("batchkit.rejects", report.rejected());
+        if !self.span.is_disabled() {
+            self.span.record("batchkit.rows", report.total());
+            self.span.record("batchkit.chunks", report.chunks());
+            self.span.record("batchkit.retries", report.retries());
+            self.span.record("batchkit.round_trips", report.round_trips());
+            self.span.record("batchkit.rejects", report.rejected());
+        }
         if let Some(meter) = self.meter.take() {
             meter.add(report, ending);
         }

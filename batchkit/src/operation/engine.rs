@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use deadpool_postgres::Pool;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -27,7 +26,7 @@ use crate::observe::{self, Ending, ErrorObserver, Observation};
 use crate::plan::{self, Facts};
 use crate::reject::{KeyShape, RejectSink};
 use crate::report::Outcome;
-use crate::retry::{Policy, Retries, Shared, Works, within};
+use crate::retry::{CallGuard, Policy, Retries, Shared, Works, within};
 use crate::session::{Session, Within};
 use crate::settings::{Opening, Openings};
 use crate::source::{Chunks, Feed, Positions};
@@ -172,10 +171,10 @@ impl Request<'_> {
 
     async fn run_observed(mut self, observation: Observation) -> Result<Answered> {
         let started = Instant::now();
-        let call = watch::Sender::new(());
+        let call = CallGuard::default();
         let opening = self.engine.openings.of(&self.config.database);
         let observer = std::mem::take(&mut self.observer);
-        let policy = Arc::new(Policy::new(&self.config, opening, call.subscribe(), observer));
+        let policy = Arc::new(Policy::new(&self.config, opening, call.watch(), observer));
         let Prepared { columns, known, graph } = match Box::pin(self.prepare(&policy)).await {
             Ok(Some(prepared)) => prepared,
             end => return self.end_unsent(end.err(), started, observation),

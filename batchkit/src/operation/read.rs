@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postgres_types::Type;
-use tokio::sync::watch;
 
 use super::arguments::{declared_types, encode};
 use super::engine::Engine;
@@ -15,7 +14,7 @@ use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::observe::ErrorObserver;
-use crate::retry::{Policy, Retries};
+use crate::retry::{CallWatch, Policy, Retries};
 use crate::session::{Parameters, Question, Read, Session, Shape, Values, Within};
 use crate::settings::Plans;
 use crate::sql::{Arguments, TableSql};
@@ -61,10 +60,8 @@ impl Prepared {
 
 /// How a read of these settings is repeated, and when it has to be over.
 pub(super) fn policy(engine: &Engine, timeout: Option<Duration>) -> Policy {
-    // A read has no chunks that could outlive its call.
-    let call = watch::Sender::new(()).subscribe();
     let config = BatchConfig { timeout, ..engine.config.clone() };
-    Policy::new(&config, engine.openings.of(&config.database), call, ErrorObserver::default())
+    Policy::new(&config, engine.openings.of(&config.database), CallWatch::default(), ErrorObserver::default())
 }
 
 /// What to do about errors of a read: it writes nothing, so it may be asked again without a thought.

@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use deadpool_postgres::Object;
 use postgres_types::Type;
-use tokio::sync::watch;
 use tokio_postgres::IsolationLevel;
 
 use super::call::{Aligned, Call, Returning};
@@ -22,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Model, ReadRow, RelationPaths, Relations};
 use crate::observe::ErrorObserver;
 use crate::relation::{Answers, Block, KeyNumbers, Owner, Question, Relate, Tree, key_numbers, load};
-use crate::retry::{Policy, Retries};
+use crate::retry::{CallWatch, Policy, Retries};
 use crate::session::{Encoded, JOINED, Parameters, Read, Session, Shape, Within};
 use crate::settings::Plans;
 use crate::wire::{ColumnType, EncodedRows};
@@ -131,9 +130,8 @@ pub(super) async fn related<M: ReadRow>(
     // Inside of a caller's transaction its own settings hold.
     let timeout = engine.config.timeout.filter(|_| within.is_none());
     let config = BatchConfig { timeout, ..engine.config.clone() };
-    let call = watch::Sender::new(());
     let opening = engine.openings.of(&config.database);
-    let policy = Policy::new(&config, opening, call.subscribe(), ErrorObserver::default());
+    let policy = Policy::new(&config, opening, CallWatch::default(), ErrorObserver::default());
     let models = tree.models(M::MODEL);
     let mut server = Server { engine, within, models, tables: Vec::new(), policy: Arc::new(policy) };
     server.ask_about_tables().await?;

@@ -85,7 +85,12 @@ pub(crate) fn are_ascending(rows: &EncodedRows, fields: &[usize]) -> bool {
 
 /// Whether the keys of these fields become ever greater.
 fn ascend<const N: usize, K: Ord>(fields: &[[u8; N]], key: impl Fn(&[u8; N]) -> K) -> bool {
-    fields.windows(2).all(|pair| key(&pair[0]) < key(&pair[1]))
+    let Some((first, others)) = fields.split_first() else { return true };
+    let mut last = key(first);
+    others.iter().all(|field| {
+        let before = std::mem::replace(&mut last, key(field));
+        before < last
+    })
 }
 
 /// Which rows are not to be sent, by the policy; `positions` are the rows' in the input.

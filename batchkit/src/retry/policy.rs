@@ -5,10 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Budget, Workers};
+use super::{Budget, CallWatch, Workers};
 use crate::config::{BatchConfig, ExecutionStrategy, OnRowError};
 use crate::error::{Error, Result};
 use crate::observe::ErrorObserver;
@@ -36,8 +35,8 @@ pub(crate) struct Policy {
     pub(crate) rejects: bool,
     /// Whether a chunk that is too much for the server may be cut in two.
     pub(crate) is_divisible: bool,
-    /// Its sender lives as long as the call does.
-    pub(crate) call: watch::Receiver<()>,
+    /// Whether the call is still wanted.
+    call: CallWatch,
     /// Who is told of every error.
     pub(crate) observer: ErrorObserver,
     /// How often the call has waited for the server.
@@ -45,13 +44,8 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// How a call with these settings is retried; `call`'s sender lives as long as the call does.
-    pub(crate) fn new(
-        config: &BatchConfig,
-        opening: Arc<Opening>,
-        call: watch::Receiver<()>,
-        observer: ErrorObserver,
-    ) -> Self {
+    /// How a call with these settings is retried.
+    pub(crate) fn new(config: &BatchConfig, opening: Arc<Opening>, call: CallWatch, observer: ErrorObserver) -> Self {
         let is_parallel = config.execution_strategy == ExecutionStrategy::Parallel;
         Policy {
             opening,
@@ -82,7 +76,7 @@ impl Policy {
             is_snapshot: false,
             rejects: false,
             is_divisible: true,
-            call: watch::Sender::new(()).subscribe(),
+            call: CallWatch::default(),
             observer: ErrorObserver::default(),
             round_trips: Total::default(),
         }
@@ -90,13 +84,12 @@ impl Policy {
 
     /// Whether the call was dropped.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.call.has_changed().is_err()
+        self.call.is_over()
     }
 
     /// Waits until the call is dropped.
     pub(crate) async fn abandoned(&self) {
-        // Nothing is ever sent: this ends when the sender is gone.
-        while self.call.clone().changed().await.is_ok() {}
+        self.call.over().await;
     }
 
     /// Waits for a step, but not beyond the deadline. See [`within`].

@@ -145,18 +145,36 @@ fn encode_plain<R>(
     write: impl Fn(&R, usize, &mut ColumnWriter<'_>) -> Result<(), Fault>,
 ) -> Many {
     let before = into.len();
+    // The form is asked once, and not for each row.
+    let ended = match into.is_beside() {
+        true => push_many(rows, into, limits, |row, into| into.push_beside(&layout.types, |all| write_all(row, all))),
+        false => push_many(rows, into, limits, |row, into| into.push_behind(&layout.types, |all| write_all(row, all))),
+    };
+    let ended = ended.map(|bad| {
+        bad.map(|(row, (column, fault))| invalid(layout, column, fault, |position, out| write(&row, position, out)))
+    });
+    (into.len() - before, ended)
+}
+
+/// Pushes the next rows until there are as many as a chunk has: the row that has no form, or `None` of it at the end.
+#[inline]
+fn push_many<R>(
+    rows: &mut impl Iterator<Item = R>,
+    into: &mut RowsBuilder,
+    limits: Limits,
+    push: impl Fn(&R, &mut RowsBuilder) -> Result<(), (usize, Fault)>,
+) -> Option<Option<(R, (usize, Fault))>> {
     while into.len() < limits.rows && into.byte_len() < limits.bytes {
-        let Some(row) = rows.next() else { return (into.len() - before, Some(None)) };
+        let Some(row) = rows.next() else { return Some(None) };
         if into.len() == 1 {
             // An iterator may not keep its word.
             into.reserve(rows.size_hint().0.min(limits.rows), limits.bytes);
         }
-        if let Err((column, fault)) = into.push_all(&layout.types, |all| write_all(&row, all)) {
-            let invalid = invalid(layout, column, fault, |position, out| write(&row, position, out));
-            return (into.len() - before, Some(Some(invalid)));
+        if let Err(bad) = push(&row, into) {
+            return Some(Some((row, bad)));
         }
     }
-    (into.len() - before, None)
+    None
 }
 
 /// What is told of a row that has no form.

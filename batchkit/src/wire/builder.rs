@@ -94,42 +94,80 @@ impl RowsBuilder {
         columns: &[ColumnType],
         write: impl FnOnce(&mut RowWriter<'_>) -> Result<(), Fault>,
     ) -> Result<(), (usize, Fault)> {
-        let start = self.begin_row(columns.len());
-        let mut row = RowWriter::new(&self.form, &mut self.bytes, &mut self.columns, columns);
-        let written = write(&mut row).map_err(|fault| (row.last(), fault));
-        if let Err(bad) = written {
-            self.take_back();
-            return Err(bad);
-        }
-        let is_giant = match self.columns.is_empty() {
-            true => self.end_line(start) > MAX_ROW_BYTES,
-            false => self.end_columns() > MAX_ROW_BYTES,
-        };
-        if is_giant {
-            self.truncate(self.len - 1);
-            return Err((columns.len().saturating_sub(1), Fault::TooLarge));
-        }
-        Ok(())
+        if self.is_beside() { self.push_beside(columns, write) } else { self.push_behind(columns, write) }
     }
 
-    /// Begins a row; the number of bytes before it.
+    /// Whether fields are written beside those before them, and not rows behind each other.
     #[inline]
-    fn begin_row(&mut self, fields: usize) -> usize {
-        let start = self.bytes.len();
-        match self.form {
-            // A table has at most 1,600 columns.
-            RowForm::Copy => self.bytes.put_i16(i16::try_from(fields).unwrap_or(i16::MAX)),
-            RowForm::Elements(_) => self.bytes.put_u64(u64::try_from(fields).unwrap_or(u64::MAX)),
-            RowForm::Columns => {}
+    pub(crate) fn is_beside(&self) -> bool {
+        !self.columns.is_empty()
+    }
+
+    /// The same of a row whose fields are written beside those before them.
+    #[inline]
+    pub(crate) fn push_beside(
+        &mut self,
+        columns: &[ColumnType],
+        write: impl FnOnce(&mut RowWriter<'_>) -> Result<(), Fault>,
+    ) -> Result<(), (usize, Fault)> {
+        let mut row = RowWriter::new(&[], &mut self.bytes, &mut self.columns, columns);
+        if let Err(fault) = write(&mut row) {
+            let column = row.last();
+            return Err(self.refused(column, fault));
         }
-        start
+        if self.end_columns() > MAX_ROW_BYTES { Err(self.refused_giant(columns)) } else { Ok(()) }
+    }
+
+    /// The same of a row that is written behind those before it.
+    #[inline]
+    pub(crate) fn push_behind(
+        &mut self,
+        columns: &[ColumnType],
+        write: impl FnOnce(&mut RowWriter<'_>) -> Result<(), Fault>,
+    ) -> Result<(), (usize, Fault)> {
+        let start = self.bytes.len();
+        let types = match &self.form {
+            RowForm::Elements(types) => {
+                self.bytes.put_u64(u64::try_from(columns.len()).unwrap_or(u64::MAX));
+                &types[..]
+            }
+            // A table has at most 1,600 columns.
+            _ => {
+                self.bytes.put_i16(i16::try_from(columns.len()).unwrap_or(i16::MAX));
+                &[]
+            }
+        };
+        let mut row = RowWriter::new(types, &mut self.bytes, &mut [], columns);
+        if let Err(fault) = write(&mut row) {
+            let column = row.last();
+            return Err(self.refused(column, fault));
+        }
+        if self.end_line(start) > MAX_ROW_BYTES { Err(self.refused_giant(columns)) } else { Ok(()) }
+    }
+
+    /// Takes back what was written of a row that has no form.
+    #[cold]
+    fn refused(&mut self, column: usize, fault: Fault) -> (usize, Fault) {
+        self.truncate(self.len);
+        (column, fault)
+    }
+
+    /// Takes back a row that has more bytes than the server takes.
+    #[cold]
+    fn refused_giant(&mut self, columns: &[ColumnType]) -> (usize, Fault) {
+        self.truncate(self.len - 1);
+        (columns.len().saturating_sub(1), Fault::TooLarge)
     }
 
     /// Ends a row in columns; the number of its bytes.
     #[inline]
     fn end_columns(&mut self) -> usize {
         let (len, before) = (self.len, self.own_bytes);
-        self.own_bytes = self.columns.iter_mut().fold(0, |bytes, column| bytes + column.end_row(len));
+        self.own_bytes = match &mut self.columns[..] {
+            // Keys: a loop over one would take as long as the rest.
+            [column] => column.end_row(len),
+            columns => columns.iter_mut().fold(0, |bytes, column| bytes + column.end_row(len)),
+        };
         self.len = len + 1;
         self.own_bytes - before
     }
@@ -162,12 +200,6 @@ impl RowsBuilder {
         if self.columns.is_empty() {
             self.ends.reserve(rows);
         }
-    }
-
-    /// Takes back what was written of a row that has no form.
-    #[cold]
-    fn take_back(&mut self) {
-        self.truncate(self.len);
     }
 
     /// Appends rows that were encoded elsewhere.
@@ -246,11 +278,13 @@ impl RowsBuilder {
 /// Appends a field: its length (-1 for NULL) and its bytes. A field of over 2 GB was refused when it was written.
 #[inline]
 pub(crate) fn put_field(out: &mut BytesMut, field: Option<&[u8]>) {
-    match field {
-        None => out.put_i32(-1),
-        Some(value) => {
-            out.put_i32(i32::try_from(value.len()).unwrap_or(i32::MAX));
-            out.extend_from_slice(value);
-        }
+    let Some(value) = field else { return out.put_i32(-1) };
+    // Most keys: length and value are one piece of a size that is known.
+    if let Ok(value) = <[u8; 8]>::try_from(value) {
+        let mut whole = [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+        whole[4..].copy_from_slice(&value);
+        return out.extend_from_slice(&whole);
     }
+    out.put_i32(i32::try_from(value.len()).unwrap_or(i32::MAX));
+    out.extend_from_slice(value);
 }

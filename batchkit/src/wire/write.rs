@@ -13,7 +13,6 @@ use super::check::check;
 use super::column_type::{Check, ColumnType};
 use super::columns::ColumnBuilder;
 use super::fault::Fault;
-use super::form::RowForm;
 use crate::model::{Convert, ToColumn};
 
 /// Takes the fields of one row, one after the other. Used by generated code.
@@ -30,15 +29,14 @@ pub struct RowWriter<'a> {
 }
 
 impl<'a> RowWriter<'a> {
-    /// Writes into `row`, or if that is the form, beside the rows before it.
+    /// Writes into `row`, each field behind its type if there are `types`, or `beside` the rows before it.
     #[inline]
     pub(super) fn new(
-        form: &'a RowForm,
+        types: &'a [Oid],
         row: &'a mut BytesMut,
         beside: &'a mut [ColumnBuilder],
         columns: &'a [ColumnType],
     ) -> Self {
-        let types = if let RowForm::Elements(types) = form { &types[..] } else { &[] };
         RowWriter { row, types: types.iter(), beside: beside.iter_mut(), columns, next: 0 }
     }
 
