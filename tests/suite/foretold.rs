@@ -247,6 +247,40 @@ async fn under_a_snapshot_the_server_is_asked() {
     are_stored(&serializable, &serializable.batch_insert(items()).returning().await.unwrap(), "by the settings").await;
 }
 
+/// Who may read nothing but the key is told that, whatever other unique key the rows give.
+#[tokio::test]
+async fn a_role_that_may_read_keys_only_is_told_them() {
+    #[derive(Debug, Clone, PartialEq, BatchModel)]
+    #[batch(table = "badges", new = "NewBadge")]
+    struct Badge {
+        #[batch(key, auto)]
+        id: i64,
+        #[batch(unique)]
+        code: String,
+    }
+    let db =
+        database("CREATE TABLE badges (id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, code text NOT NULL UNIQUE)")
+            .await;
+    let role = format!("reader_of_badges_{}", std::process::id());
+    db.run(&format!(
+        "CREATE ROLE {role}; GRANT INSERT, SELECT (id) ON badges TO {role}; GRANT USAGE ON badges_id_seq TO {role}"
+    ))
+    .await;
+    let badges = BatchOperations::<Badge>::new(db.pool_with(&format!("-c role={role}")));
+    let codes = |of: &str, rows: usize| (0..rows).map(|n| NewBadge { code: format!("{of} {n}") }).collect::<Vec<_>>();
+    for rows in [1, 20, 300] {
+        let keys = badges.batch_insert(codes(&format!("keys of {rows}"), rows)).returning_keys().await.unwrap();
+        let stored = format!(
+            "SELECT array_agg(id ORDER BY split_part(code, ' ', 4)::int4)::text FROM badges WHERE code LIKE 'keys of {rows} %'"
+        );
+        let keys = keys.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+        assert_eq!(db.text(&stored).await, format!("{{{keys}}}"));
+        let report = badges.batch_insert(codes(&format!("report of {rows}"), rows)).report().await.unwrap();
+        assert_eq!(report.inserted(), rows as u64);
+    }
+    db.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}
+
 /// Settings, lock and drawing leave together; COPY, its rows, and COMMIT.
 #[tokio::test]
 async fn it_is_four_round_trips() {

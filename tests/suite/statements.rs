@@ -54,6 +54,7 @@ fn inserts() {
         ops.batch_insert(NEW).report().sql(),
         ops.batch_insert(NEW).transport(Transport::Single).returning().sql(),
         ops.batch_insert(NEW).returning_keys().sql(),
+        ops.batch_insert(KNOWN).returning_keys().sql(),
     ];
     insta::assert_snapshot!(joined(texts));
 }

@@ -64,7 +64,7 @@ pub(crate) struct ColumnSql {
     pub(crate) equal_bytes: bool,
     /// Whether it is known to hold no NULL.
     pub(crate) not_null: bool,
-    /// Whether it is a unique key by itself, without which no row is.
+    /// Whether it is a unique key by itself, without which no row is, and which the current user may read.
     pub(crate) alone: bool,
     /// Whether it is `json`, whose documents are compared as `jsonb`.
     pub(crate) json: bool,
@@ -134,7 +134,7 @@ impl TableSql {
                 comparable: is_comparable(&found.ty),
                 equal_bytes: found.equal_bytes(),
                 not_null: found.not_null,
-                alone: found.not_null && table.keys.iter().any(|key| key.is_alone(&found.name)),
+                alone: found.not_null && table.rights.select && table.keys.iter().any(|key| key.is_alone(&found.name)),
                 json: *base(&found.ty) == Type::JSON,
                 collation: found.collation.clone(),
                 default: found.default.clone().filter(|_| found.default_allowed),
@@ -194,7 +194,7 @@ impl TableSql {
                 name: quote(column.name),
                 taken_apart: type_sql.ends_with("[]"),
                 comparable: fitting.is_none_or(is_comparable),
-                equal_bytes: fitting.is_some_and(equal_by_bytes),
+                equal_bytes: column.pg_type.is_none() && fitting.is_some_and(equal_by_bytes),
                 not_null: is_not_null,
                 alone: is_not_null && model.keys().any(|key| key.columns == [position]),
                 json: type_sql == "json",

@@ -37,7 +37,8 @@ row's unique name, each review by its product. A contestant that has not done it
 - **The floor** is the server alone, for the same rows: an insert is `COPY FROM` a file on the server, an update one of \
 the whole table, an upsert and the insert with ids back `INSERT … SELECT` from a table, a delete one of the whole table, \
 a get `COPY TO STDOUT` with the bytes dropped. It is no competitor: it knows less than it is asked.
-- **batchkit** has its default settings, and in a second row the strategy `Parallel` with two workers.
+- **batchkit** has its default settings, and in a second row the strategy `Parallel` with two workers. Ids are asked for \
+by `returning_keys()`.
 - **tokio-postgres by hand, COPY** writes by `BinaryCopyInWriter`: inserts into the table, with keys drawn from the \
 sequence where ids are wanted; for the rest into a temporary table that one statement reads.
 - **tokio-postgres by hand, UNNEST** and **sqlx**, as its FAQ recommends, have one statement per verb with an array for \
