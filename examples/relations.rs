@@ -113,7 +113,7 @@ async fn main() -> Result<(), Failure> {
     let r = Airline::RELATIONS;
     let found = airlines.batch_get(["UA"]).load_relations(r.flights.then(Flight::RELATIONS.plane)).await?;
     let united = found[0].flights.get()?;
-    watch.tell(&format!("{:?} with its {} flights and their planes", found[0].name, united.len()), 3)?;
+    watch.tell(&format!("{:?} with its {} flights and their planes", found[0].name, united.len()), 2)?;
     check(united.len() == all.iter().filter(|flight| flight.carrier == "UA").count(), "all flights of the airline")?;
     check(united.is_sorted_by_key(|flight| (flight.time_hour, flight.flight)), "the declared order")?;
     let first = united.iter().find_map(|flight| flight.plane.get().ok()?.as_ref()).ok_or("a plane")?;
@@ -142,7 +142,7 @@ impl<'r> Watch<'r> {
     fn tell(self, what: &str, expected: usize) -> Result<(), Failure> {
         let (elapsed, round_trips) = (self.started.elapsed(), self.round_trips.take());
         println!("{what}: {round_trips} round trips, {:.1} ms", elapsed.as_secs_f64() * 1e3);
-        check(round_trips == expected, "one round trip for the rows and one for each level")
+        check(round_trips == expected, "one round trip for the rows and one for each level, or one for both")
     }
 }
 

@@ -15,6 +15,7 @@ use crate::retry::Ran;
 use crate::session::{Graph, StoredRow};
 use crate::source::{Chunk, Positions};
 use crate::stored::StoredRows;
+use crate::wire::EncodedRows;
 
 /// The shared books.
 #[derive(Debug)]
@@ -172,6 +173,11 @@ impl Books {
     /// What was inserted below the rows.
     pub(crate) fn take_graph(&self) -> Graph {
         self.with(Ledger::take_graph)
+    }
+
+    /// The answers to what was asked along, chunk by chunk, if it was with all of them.
+    pub(crate) fn take_along(&self) -> Option<Vec<Vec<Vec<EncodedRows>>>> {
+        self.with(Ledger::take_along)
     }
 
     /// Closes the books of a call that ends so: the report, and the stored rows in input order.

@@ -14,6 +14,7 @@ use crate::session::{ChunkAnswer, Graph, Kind, RowAnswers, StoredRow, Total};
 use crate::source::{Chunk, Positions};
 use crate::sql::Form;
 use crate::stored::StoredRows;
+use crate::wire::EncodedRows;
 
 /// What became of each row so far.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub(crate) struct Ledger {
     max_reject_percent: u64,
     key: Arc<KeyShape>,
     graph: Graph,
+    /// What was asked along with the chunks that are in, of each that was.
+    along: Vec<Vec<Vec<EncodedRows>>>,
     round_trips: Total,
 }
 
@@ -55,6 +58,7 @@ impl Ledger {
             max_reject_percent: config.max_reject_percent.map_or(100, u64::from),
             key,
             graph: Graph::default(),
+            along: Vec::new(),
             round_trips: Total::default(),
         }
     }
@@ -91,6 +95,9 @@ impl Ledger {
         self.committed.extend(chunk.ranges());
         self.counts.merge(&answer.counts);
         self.graph.merge(answer.graph);
+        if !answer.along.is_empty() {
+            self.along.push(answer.along);
+        }
         match answer.rows {
             RowAnswers::Each(rows) => {
                 for (position, row) in chunk.positions.iter().zip(rows) {
@@ -141,6 +148,12 @@ impl Ledger {
         let counts = self.graph.kinds.iter().map(|(label, kind)| (*label, Kind { stored: Vec::new(), ..*kind }));
         let counted = Graph { kinds: counts.collect(), depth: self.graph.depth };
         std::mem::replace(&mut self.graph, counted)
+    }
+
+    /// The answers to what was asked along, chunk by chunk, if it was with all of them.
+    pub(crate) fn take_along(&mut self) -> Option<Vec<Vec<Vec<EncodedRows>>>> {
+        let along = std::mem::take(&mut self.along);
+        (along.len() == self.chunks).then_some(along)
     }
 
     /// Takes down what the caller's post-processing dropped and failed at.

@@ -2,7 +2,7 @@
 
 use batchkit::{BatchModel, BatchOperations, ErrorKind, Filter, Related};
 
-use crate::common::{Db, Gate, database};
+use crate::common::{Db, Gate, STRATEGIES, TRANSPORTS, database};
 
 #[derive(Debug, Clone, PartialEq, BatchModel)]
 #[batch(table = "categories")]
@@ -333,27 +333,34 @@ async fn more_keys_than_one_statement_takes() {
     );
 }
 
-/// One round trip for the rows and one for each level, whatever reads them and however many relations a level has.
+/// One round trip for the rows and one for each level, whatever reads them and however many relations a level has; but
+/// what is found by the very keys that rows are read by comes with them.
 #[tokio::test]
 async fn a_level_is_one_round_trip() {
     let db = database(TABLES).await;
     let (pool, round_trips) = db.database.counted_pool(1).unwrap();
     let products = BatchOperations::<Product>::new(pool);
-    let levels: [(&[&str], usize); 4] = [
-        (&[], 0),
-        (&["category"], 1),
-        (&["category", "made_by", "detail", "reviews", "tags"], 1),
-        (&["reviews.author", "category.parent.children", "tags", "made_by"], 3),
+    let levels: [(&[&str], usize, usize); 6] = [
+        (&[], 0, 0),
+        (&["category"], 1, 0),
+        (&["reviews", "tags"], 1, 1),
+        (&["reviews.author", "tags"], 2, 1),
+        (&["category", "made_by", "detail", "reviews", "tags"], 1, 0),
+        (&["reviews.author", "category.parent.children", "tags", "made_by"], 3, 0),
     ];
-    for (paths, depth) in levels {
+    for (paths, depth, with_the_rows) in levels {
         // The first time, the server is asked about the tables, and statements are prepared.
         for is_warm in [false, true] {
             let expect = |what: &str| {
                 let taken = round_trips.take();
-                assert!(!is_warm || taken == 1 + depth, "{what} with {paths:?}: {taken} round trips");
+                let expected = 1 + depth - if what == "get" { with_the_rows } else { 0 };
+                assert!(!is_warm || taken == expected, "{what} with {paths:?}: {taken} round trips");
             };
             products.batch_get([1i64, 2, 3]).load_relations(paths).await.unwrap();
             expect("get");
+            products.batch_get_by(Product::KEYS.sku, ["sku 1", "sku 2"]).load_relations("detail").await.unwrap();
+            let taken = round_trips.take();
+            assert!(!is_warm || taken == 1, "by another key: {taken} round trips");
             products.list(Filter::all()).load_relations(paths).await.unwrap();
             expect("list");
             products
@@ -366,6 +373,85 @@ async fn a_level_is_one_round_trip() {
             expect("page");
         }
     }
+}
+
+#[derive(Debug, Clone, PartialEq, BatchModel)]
+#[batch(table = "shelves")]
+struct Shelf {
+    #[batch(key)]
+    id: i64,
+    #[batch(unique)]
+    label: String,
+    #[batch(has_many(key = "shelf", order = "-title"))]
+    books: Related<Vec<Book>>,
+    #[batch(has_many(key = "place", references = "label"))]
+    pictures: Related<Vec<Picture>>,
+}
+
+#[derive(Debug, Clone, PartialEq, BatchModel)]
+#[batch(table = "books")]
+struct Book {
+    #[batch(key)]
+    id: i64,
+    shelf: i64,
+    title: String,
+}
+
+#[derive(Debug, Clone, PartialEq, BatchModel)]
+#[batch(table = "pictures")]
+struct Picture {
+    #[batch(key)]
+    id: i64,
+    place: String,
+}
+
+/// What is asked about with the rows is asked about by all keys that these are asked for: named twice, in other chunks,
+/// and of no row.
+#[tokio::test]
+async fn rows_that_are_asked_for_twice_or_are_not_there_have_what_is_theirs() {
+    let db = database(
+        "CREATE TABLE shelves (id int8 PRIMARY KEY, label text NOT NULL UNIQUE);
+         CREATE TABLE books (id int8 PRIMARY KEY, shelf int8 NOT NULL, title text NOT NULL);
+         CREATE TABLE pictures (id int8 PRIMARY KEY, place text NOT NULL);
+         INSERT INTO shelves SELECT n, 'label ' || n FROM generate_series(1, 6) AS n;
+         -- Also of shelves that are not there; none of the first one.
+         INSERT INTO books SELECT n, n % 8 + 2, 'title ' || n % 7 || n FROM generate_series(1, 50) AS n;
+         INSERT INTO pictures SELECT n, 'label ' || n % 9 FROM generate_series(1, 30) AS n",
+    )
+    .await;
+    let shelves = BatchOperations::<Shelf>::new(db.pool.clone());
+    let books = BatchOperations::<Book>::new(db.pool.clone());
+    let pictures = BatchOperations::<Picture>::new(db.pool.clone());
+    let asked = [3_i64, 1, 9, 3, 2, 404, 1, 6, 3];
+    let mut expected = Vec::new();
+    for id in asked {
+        let of_shelf = books.list(Book::FIELDS.shelf.eq(id)).order_by("title desc").await.unwrap();
+        let label = format!("label {id}");
+        let of_place = pictures.list(Picture::FIELDS.place.eq(label.clone())).order_by("id").await.unwrap();
+        let shelf = Shelf { id, label, books: Related::new(of_shelf), pictures: Related::new(of_place) };
+        expected.push(Some(shelf).filter(|shelf| shelf.id <= 6));
+    }
+    let labels = asked.map(|id| format!("label {id}"));
+    let relations = ["books", "pictures"];
+    for (strategy, size) in STRATEGIES {
+        let context = format!("{strategy:?} {size}");
+        let by_id = || shelves.batch_get(&asked).strategy(strategy).batch_size(size).aligned();
+        assert_eq!(by_id().load_relations(relations).await.unwrap(), expected, "{context}");
+        let by_label = shelves.batch_get_by(Shelf::KEYS.label, &labels).strategy(strategy).batch_size(size).aligned();
+        assert_eq!(by_label.load_relations(relations).await.unwrap(), expected, "{context}, by label");
+    }
+    let snapshot = shelves.batch_get(&asked).batch_size(2).aligned().load_relations(relations).snapshot();
+    assert_eq!(snapshot.await.unwrap(), expected, "a snapshot");
+    for transport in TRANSPORTS {
+        let found = shelves.batch_get(&asked).transport(transport).aligned().load_relations(relations).await;
+        assert_eq!(found.unwrap(), expected, "{transport:?}");
+    }
+    // A table that changes meanwhile is looked at anew.
+    db.run(
+        "ALTER TABLE books ADD also text; ALTER TABLE books DROP also; ALTER TABLE books ALTER title TYPE varchar(80)",
+    )
+    .await;
+    assert_eq!(shelves.batch_get(&asked).aligned().load_relations(relations).await.unwrap(), expected);
 }
 
 #[test]

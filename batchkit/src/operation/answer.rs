@@ -28,6 +28,8 @@ pub struct Answered {
     pub(super) types: Arc<[ColumnType]>,
     /// What was inserted below the rows.
     pub(super) graph: Option<(Graph, session::Graph)>,
+    /// The answers to what was asked along, chunk by chunk, if it was with all of them.
+    pub(super) along: Option<Vec<Vec<Vec<EncodedRows>>>>,
 }
 
 impl Answered {

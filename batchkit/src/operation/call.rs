@@ -16,7 +16,7 @@ use crate::model::{BatchModel, ReadKey, ReadRow};
 use crate::observe::{ErrorContext, ErrorObserver};
 use crate::reject::{Reject, RejectSink};
 use crate::report::{Counts, Report};
-use crate::session::Within;
+use crate::session::{Along, Within};
 use crate::settings::DatabaseSettings;
 use crate::source::Feed;
 use crate::sql::Form;
@@ -390,7 +390,7 @@ where
     /// # Errors
     /// When the options make no sense together, or a field's type is not known without a server.
     pub fn sql(self) -> Result<String> {
-        self.request(None).sql()
+        self.request(None, Arc::new([])).sql()
     }
 
     /// Which way this call would take with so many rows, and why. Asks the server about the table; counts the rows, and
@@ -399,10 +399,10 @@ where
     /// # Errors
     /// When the options make no sense together or the model does not match the table.
     pub async fn explain(self) -> Result<Explanation> {
-        self.request(None).explain().await
+        self.request(None, Arc::new([])).explain().await
     }
 
-    pub(super) fn request(self, post: Option<Arc<Function>>) -> Request<'a> {
+    pub(super) fn request(self, post: Option<Arc<Function>>, along: Arc<[Along]>) -> Request<'a> {
         let AnswerForm(asked, decode) = A::form();
         Request {
             engine: self.engine,
@@ -418,6 +418,7 @@ where
             sink: self.sink,
             tracker: self.tracker,
             post,
+            along,
         }
     }
 }
@@ -432,7 +433,7 @@ where
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let request = self.request(None);
+        let request = self.request(None, Arc::new([]));
         Box::pin(async move { A::answer(request.run().await?) })
     }
 }

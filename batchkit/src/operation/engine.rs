@@ -27,7 +27,7 @@ use crate::plan::{self, Facts};
 use crate::reject::{KeyShape, RejectSink};
 use crate::report::Outcome;
 use crate::retry::{CallGuard, Policy, Retries, Shared, Works, within};
-use crate::session::{Session, Within};
+use crate::session::{Along, Session, Within};
 use crate::settings::{Opening, Openings};
 use crate::source::{Chunks, Feed, Positions};
 use crate::sql::{self, Form, TableSql};
@@ -87,6 +87,7 @@ pub(crate) struct Request<'a> {
     pub(crate) config: BatchConfig,
     pub(crate) asked: Form,
     pub(crate) decode: Option<Start>,
+    pub(crate) along: Arc<[Along]>,
     pub(crate) within: Option<Within<'a>>,
     pub(crate) observer: ErrorObserver,
     pub(crate) sink: RejectSink,
@@ -164,7 +165,7 @@ impl Request<'_> {
         let ending = if error.is_some() { Ending::Failed } else { Ending::Answered };
         let (report, rows) = books.close(ending);
         match error {
-            None => Ok(Answered { report, rows, form: self.asked, types: Arc::new([]), graph: None }),
+            None => Ok(Answered { report, rows, form: self.asked, types: Arc::new([]), graph: None, along: None }),
             Some(error) => Err(error.with_report(report)),
         }
     }
@@ -221,6 +222,7 @@ impl Request<'_> {
             let mut work = target.work(&*verb, ways, form, rejects, below);
             let decode = self.decode.map(|start| (start, Arc::clone(&types)));
             work.decode.clone_from(&decode);
+            work.along = self.along;
             let (pool, fallback) = (self.engine.pool.clone(), strategy::fallback(&self.config));
             let mut runner = match self.within {
                 None => {
@@ -276,12 +278,12 @@ impl Request<'_> {
         if result.is_err() {
             books.book(&running.chunks.rest().into(), Outcome::NotAttempted);
         }
-        let below = books.take_graph();
+        let (below, along) = (books.take_graph(), books.take_along());
         let (report, rows) = books.close(if result.is_err() { Ending::Failed } else { Ending::Answered });
         match result {
             Ok(()) => {
                 let graph = Some((graph, below)).filter(|(graph, _)| !graph.is_empty());
-                Ok(Answered { report, rows, form, types, graph })
+                Ok(Answered { report, rows, form, types, graph, along })
             }
             Err(error) => {
                 if error.tells_of_a_changed_table() {

@@ -19,6 +19,11 @@ impl Get {
     pub(super) fn new(key: UniqueKey, with_deleted: bool) -> Self {
         Get { key, with_deleted }
     }
+
+    /// The columns of the key that rows are read by.
+    pub(super) fn columns(&self) -> &'static [usize] {
+        self.key.columns
+    }
 }
 
 impl<'a, M> Call<'a, M, Get, Returning> {

@@ -97,7 +97,7 @@ where
 {
     /// What was made of the rows, one slot each, and what became of them.
     async fn run(self) -> Result<(Vec<Option<U>>, Answered)> {
-        let answered = self.call.request(Some(self.function)).run().await?;
+        let answered = self.call.request(Some(self.function), Arc::new([])).run().await?;
         let mut made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
         made.resize_with(usize::try_from(answered.report.total()).unwrap_or(usize::MAX), || None);
         Ok((made, answered))

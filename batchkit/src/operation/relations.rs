@@ -11,20 +11,20 @@ use deadpool_postgres::Object;
 use postgres_types::Type;
 use tokio_postgres::IsolationLevel;
 
-use super::call::{Aligned, Call, Returning};
+use super::call::{Aligned, Answer, Call, Returning};
 use super::engine::Engine;
 use super::get::Get;
 use super::known::Known;
 use super::route::Route;
 use crate::config::BatchConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Model, ReadRow, RelationPaths, Relations};
+use crate::model::{Association, Model, ReadRow, RelationPaths, Relations};
 use crate::observe::ErrorObserver;
-use crate::relation::{Answers, Block, KeyNumbers, Owner, Question, Relate, Tree, key_numbers, load};
+use crate::relation::{Answers, Block, KeyNumbers, Owner, Question, Relate, Tree, decodings, key_numbers, load};
 use crate::retry::{CallWatch, Policy, Retries};
-use crate::session::{Encoded, JOINED, Parameters, Read, Session, Shape, Within};
+use crate::session::{Along, Encoded, JOINED, Parameters, Read, Session, Shape, Within};
 use crate::settings::Plans;
-use crate::wire::{ColumnType, EncodedRows};
+use crate::wire::{ColumnType, EncodedRows, Start};
 
 /// A read whose rows come with what they are related to: see [`Call::load_relations`].
 #[must_use = "a call does nothing until it is awaited"]
@@ -46,7 +46,8 @@ impl<'a, M> Call<'a, M, Get, Returning> {
     /// that lies on it.
     ///
     /// Each relation of each level is one query, whatever the number of rows, and all queries of a level leave in one
-    /// flush: one round trip for the rows, one for each level. Each key is asked about once, and rows that are
+    /// flush: one round trip for the rows, one for each level. (What is found by the very keys that the rows are read by,
+    /// as the reviews of products that are read by id, leaves with the rows themselves.) Each key is asked about once, and rows that are
     /// related to the same row share it. A reference that points nowhere is loaded, and none.
     ///
     /// # Errors
@@ -101,14 +102,43 @@ impl<'a, M: ReadRow + 'a, A> WithRelations<'a, M, A> {
             (Some(own), _) => Some(Within::from(own)),
             (None, caller) => caller.as_mut().map(Within::lend),
         };
-        let slots = call.lent(within.as_mut().map(Within::lend)).await?;
         // On the heap: the futures around it would each have room for it.
-        let slots = Box::pin(related(&engine, within, tree, slots)).await?;
+        let slots = Box::pin(read_related(&engine, call, within.as_mut().map(Within::lend), tree)).await?;
         if let Some(own) = own {
             own.commit().await?;
         }
         Ok(slots)
     }
+}
+
+/// Reads rows and what they are related to. What is asked about by the very keys that the rows are read by leaves with
+/// them.
+async fn read_related<'w, 'a: 'w, M: ReadRow>(
+    engine: &Engine,
+    call: Call<'a, M, Get, Aligned>,
+    within: Option<Within<'w>>,
+    tree: Tree,
+) -> Result<Vec<Option<M>>> {
+    if tree.depth() == 0 {
+        return call.lent(within).await;
+    }
+    let mut server = Server::new(engine, within, M::MODEL, &tree);
+    server.ask_about_tables().await?;
+    let (routes, along) = server.asked_along(call.verb.columns(), decodings::<M>(&tree))?;
+    let within = server.within.as_mut().map(Within::lend);
+    let mut answered = call.lent(within).request(None, along).run().await?;
+    if let Some(answers) = answered.along.take() {
+        server.known = routes
+            .into_iter()
+            .enumerate()
+            .map(|(number, route)| {
+                let blocks = answers.iter().filter_map(|of_chunk| of_chunk.get(number)).flatten().cloned().collect();
+                (route, blocks)
+            })
+            .collect();
+    }
+    let slots = <Aligned as Answer<M, Get>>::answer(answered)?;
+    relate_slots(slots, tree, &mut server).await
 }
 
 /// Opens a transaction that sees one state of the data.
@@ -127,13 +157,7 @@ pub(super) async fn related<M: ReadRow>(
     if tree.depth() == 0 {
         return Ok(slots);
     }
-    // Inside of a caller's transaction its own settings hold.
-    let timeout = engine.config.timeout.filter(|_| within.is_none());
-    let config = BatchConfig { timeout, ..engine.config.clone() };
-    let opening = engine.openings.of(&config.database);
-    let policy = Policy::new(&config, opening, CallWatch::default(), ErrorObserver::default());
-    let models = tree.models(M::MODEL);
-    let mut server = Server { engine, within, models, tables: Vec::new(), policy: Arc::new(policy) };
+    let mut server = Server::new(engine, within, M::MODEL, &tree);
     server.ask_about_tables().await?;
     relate_slots(slots, tree, &mut server).await
 }
@@ -157,6 +181,8 @@ struct Server<'e, 'w> {
     /// Those of the models.
     tables: Vec<Arc<Known>>,
     policy: Arc<Policy>,
+    /// What was asked along with the rows that ask first, and the answers.
+    known: Vec<(Arc<Route>, Vec<EncodedRows>)>,
 }
 
 /// The statements of a question, and how their rows find its keys.
@@ -182,7 +208,56 @@ impl Asked<'_> {
     }
 }
 
+impl<'e, 'w> Server<'e, 'w> {
+    fn new(engine: &'e Engine, within: Option<Within<'w>>, model: &'static Model, tree: &Tree) -> Self {
+        // Inside of a caller's transaction its own settings hold.
+        let timeout = engine.config.timeout.filter(|_| within.is_none());
+        let config = BatchConfig { timeout, ..engine.config.clone() };
+        let opening = engine.openings.of(&config.database);
+        let policy = Arc::new(Policy::new(&config, opening, CallWatch::default(), ErrorObserver::default()));
+        Server { engine, within, models: tree.models(model), tables: Vec::new(), policy, known: Vec::new() }
+    }
+}
+
 impl Server<'_, '_> {
+    /// What can be asked along with rows of the first model that are read by these columns: the routes of relations
+    /// that they are the key of, where rows tell by its bytes to which one they belong.
+    fn asked_along(
+        &self,
+        columns: &[usize],
+        relations: Vec<(&'static Association, Start)>,
+    ) -> Result<(Vec<Arc<Route>>, Arc<[Along]>)> {
+        let (mut routes, mut along) = (Vec::new(), Vec::new());
+        for (association, decode) in relations {
+            let route = self.route(self.models[0], association)?;
+            if association.columns != columns || route.owner == Owner::Position || route.carrier.lock().is_some() {
+                continue;
+            }
+            let types = Arc::clone(&self.table((association.target)())?.types);
+            let decoder = route.owner.decoder(decode, Arc::clone(&types), route.sort);
+            let shape = Shape { first: decoder.first, types };
+            along.push(Along { sql: Arc::clone(&route.sql), carrier: Arc::clone(&route.carrier), shape, decoder });
+            routes.push(route);
+        }
+        Ok((routes, along.into()))
+    }
+
+    /// How the rows of a relation of this model are asked for.
+    fn route(&self, model: &'static Model, association: &'static Association) -> Result<Arc<Route>> {
+        self.table(model)?.route(association, !self.engine.with_deleted, |model| self.table(model))
+    }
+
+    /// The answers to a question that was asked along.
+    fn known_answers(&mut self, question: &Question) -> Option<Answers> {
+        let at =
+            self.known.iter().position(|(route, _)| route.is_of(question.association, !self.engine.with_deleted))?;
+        let (route, blocks) = self.known.swap_remove(at);
+        let positions = key_numbers(&question.keys);
+        let mut firsts = vec![None; question.keys.len()];
+        let block = |(number, rows)| Block::asked_along(rows, &positions, route.sort.len(), number, &mut firsts);
+        Some(blocks.into_iter().enumerate().map(block).collect())
+    }
+
     /// Has the tables as they are known now.
     async fn ask_about_tables(&mut self) -> Result<()> {
         self.tables.clear();
@@ -213,8 +288,7 @@ impl Server<'_, '_> {
 
     /// The statements of a question.
     fn asked<'q>(&self, question: &'q Question) -> Result<Asked<'q>> {
-        let own = self.table(question.model)?;
-        let route = own.route(question.association, !self.engine.with_deleted, |model| self.table(model))?;
+        let route = self.route(question.model, question.association)?;
         let Route { sql, carrier, owner, sort, .. } = &*route;
         let types = Arc::clone(&self.table((question.association.target)())?.types);
         let lock = carrier.lock().map(Read::plain);
@@ -252,27 +326,31 @@ impl Relate for Server<'_, '_> {
 
     async fn answer(&mut self, questions: Vec<Question>) -> Result<Vec<Answers>> {
         let most = questions.iter().map(|question| question.keys.len()).max().unwrap_or_default();
+        let mut known: Vec<Option<Answers>> = questions.iter().map(|question| self.known_answers(question)).collect();
+        // It was asked along with the rows of the first level, and with no others.
+        self.known.clear();
         let policy = Arc::clone(&self.policy);
         let mut retries = Retries::new(&policy);
         let mut has_forgotten = false;
         loop {
             let mut asked = Vec::with_capacity(questions.len());
-            for question in &questions {
-                asked.push(if question.keys.is_empty() { None } else { Some(self.asked(question)?) });
+            for (question, known) in questions.iter().zip(&known) {
+                let is_answered = question.keys.is_empty() || known.is_some();
+                asked.push(if is_answered { None } else { Some(self.asked(question)?) });
             }
             let reads: Vec<Read<'_>> =
                 asked.iter_mut().flatten().flat_map(|asked| std::mem::take(&mut asked.reads)).collect();
             if reads.is_empty() {
-                return Ok(questions.iter().map(|_| Answers::new()).collect());
+                return Ok(known.into_iter().map(Option::unwrap_or_default).collect());
             }
             let error = match policy.within_deadline(Box::pin(self.ask(Plans::of(most), &reads)).as_mut()).await {
                 Ok(answers) => {
                     let mut answers = answers.into_iter();
-                    let blocks = |asked: &Option<Asked<'_>>| match asked {
-                        None => Ok(Answers::new()),
+                    let blocks = |(asked, known): (&Option<Asked<'_>>, &mut Option<Answers>)| match asked {
+                        None => Ok(known.take().unwrap_or_default()),
                         Some(asked) => asked.answers(&mut answers),
                     };
-                    return asked.iter().map(blocks).collect();
+                    return asked.iter().zip(&mut known).map(blocks).collect();
                 }
                 Err(error) => error,
             };

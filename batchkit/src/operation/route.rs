@@ -19,7 +19,7 @@ pub(super) struct Route {
     /// The statement.
     pub(super) sql: Arc<str>,
     /// How the keys travel.
-    pub(super) carrier: Carrier,
+    pub(super) carrier: Arc<Carrier>,
     /// How the answered rows find their keys.
     pub(super) owner: Owner,
     /// The columns by which the rows of one key are put in order here.
@@ -68,7 +68,7 @@ impl Route {
             related.order = &[];
         }
         let sql = sql::related(&related).into();
-        let carrier = Target { known: own, columns, writes: false }.columns_carrier(columns);
+        let carrier = Arc::new(Target { known: own, columns, writes: false }.columns_carrier(columns));
         Ok(Route { association, only_live, sql, carrier, owner, sort: sort.unwrap_or_default() })
     }
 }

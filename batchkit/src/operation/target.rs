@@ -88,6 +88,7 @@ impl Target<'_> {
             turns_away: rejects,
             below,
             decode: None,
+            along: Arc::new([]),
         }
     }
 

@@ -24,6 +24,9 @@ pub(crate) struct Block {
     order: Option<Vec<usize>>,
 }
 
+/// In place of the position of a key: the row belongs to none.
+const NOBODY: usize = usize::MAX;
+
 /// How a row tells which key it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -84,13 +87,33 @@ impl Block {
         Ok(Block { rows, owners, order })
     }
 
+    /// Rows that were asked for by other keys than those of the question, of which some are the same: that of `number`
+    /// among such blocks. Of a key that was asked about more than once, the first block that has any has its rows;
+    /// `firsts` tells, for each key, which one that is.
+    pub(crate) fn asked_along(
+        rows: EncodedRows,
+        positions: &KeyNumbers<'_>,
+        order: usize,
+        number: usize,
+        firsts: &mut [Option<usize>],
+    ) -> Self {
+        let mut owned = |field: Option<&[u8]>| {
+            let owner = *positions.get(field?)?;
+            let first = firsts.get_mut(owner)?.get_or_insert(number);
+            (*first == number).then_some(owner)
+        };
+        let owners = rows.fields_at(0).map(|field| owned(field).unwrap_or(NOBODY)).collect();
+        let order = if order == 0 { None } else { sorted(&rows, 1..=order) };
+        Block { rows, owners, order }
+    }
+
     /// The rows in their order: the position of each one's key, and its place in [`rows`](Self::rows).
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, usize)> {
         let row = |place: usize| {
             let row = self.order.as_ref().map_or(place, |order| order[place]);
             (self.owners[row], row)
         };
-        (0..self.rows.len()).map(row)
+        (0..self.rows.len()).map(row).filter(|(owner, _)| *owner != NOBODY)
     }
 }
 

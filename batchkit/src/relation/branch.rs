@@ -102,6 +102,15 @@ impl<M: ReadRow> Level for Node<M> {
     }
 }
 
+/// How rows are decoded that are related to those of `M` by the relations of this tree, each with its relation.
+pub(crate) fn decodings<M: ReadRow>(tree: &Tree) -> Vec<(&'static Association, Start)> {
+    let decoding = |(number, _): &(usize, Tree)| {
+        let association = M::MODEL.associations.get(*number)?;
+        Some((association, M::branch(*number)?.decode()))
+    };
+    tree.branches.iter().filter_map(decoding).collect()
+}
+
 /// The keys of these rows, each once, and which of them each row has: none where a part is NULL.
 fn keys<M: ReadRow>(
     rows: &[M],

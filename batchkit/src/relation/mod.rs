@@ -17,8 +17,8 @@ mod stored;
 mod tree;
 
 pub(crate) use answers::{Answers, Block, KeyNumbers, Owner, has_ordinal, key_numbers};
-pub(crate) use branch::Question;
 pub use branch::{Branched, to_many, to_one};
+pub(crate) use branch::{Question, decodings};
 pub(crate) use load::{Relate, load};
 pub(crate) use stored::Stored;
 pub(crate) use tree::Tree;

@@ -2,6 +2,7 @@
 //!
 //! A pooled connection whose transaction was not seen to end never goes back to the pool.
 
+mod along;
 mod answer;
 mod client;
 mod draw;
@@ -20,6 +21,7 @@ mod trips;
 mod values;
 mod way;
 
+pub(crate) use along::Along;
 pub(crate) use answer::Matching;
 pub(crate) use client::Session;
 pub use client::Within;

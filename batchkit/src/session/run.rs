@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
+use super::along::Along;
 use super::answer::{Answered, Answers, Told, copied, read_counts, read_kept, read_outcomes, unaccounted};
 use super::client::Session;
 use super::fate::Identity;
@@ -44,6 +45,8 @@ pub(crate) struct Work {
     pub(crate) below: Vec<ChildWork>,
     /// How stored rows that are read are decoded as they come: to what, and the types of their fields.
     pub(crate) decode: Option<(Start, Arc<[ColumnType]>)>,
+    /// What is asked about the keys of rows that are read, with these.
+    pub(crate) along: Arc<[Along]>,
 }
 
 /// How the answer of a statement's counting form is read.
@@ -66,6 +69,8 @@ pub(crate) struct ChunkAnswer {
     pub(crate) rejects: Vec<Reject>,
     /// What became of the rows below.
     pub(crate) graph: Graph,
+    /// The answers to what was asked along, statement by statement.
+    pub(crate) along: Vec<Vec<EncodedRows>>,
 }
 
 impl ChunkAnswer {
@@ -253,12 +258,13 @@ async fn read_by(
     };
     let lock = way.carrier.lock().map(Read::plain);
     let first = usize::from(lock.is_some());
-    let reads = lock.into_iter().map(Ok).chain(parts.iter().map(read)).collect::<Result<Vec<_>>>()?;
+    let along = work.along.iter().flat_map(|along| parts.iter().map(|part| along.read(part)));
+    let reads = lock.into_iter().map(Ok).chain(parts.iter().map(read)).chain(along).collect::<Result<Vec<_>>>()?;
     let matching = if decoder.is_some() { way.matching.of_kept() } else { way.matching };
     let mut whole = ChunkAnswer::default();
-    for (part, answer) in
-        parts.iter().zip(session.read(opening, way.carrier.plans(rows.len()), &reads).await?.into_iter().skip(first))
-    {
+    let answers = session.read(opening, way.carrier.plans(rows.len()), &reads).await?;
+    let mut answers = answers.into_iter().skip(first);
+    for (part, answer) in parts.iter().zip(answers.by_ref()) {
         if work.form == Form::Count {
             whole.counts.merge(&read_counts(work.reading, part.len(), &answer, 0)?);
         } else {
@@ -267,6 +273,7 @@ async fn read_by(
             whole.take(answered);
         }
     }
+    whole.along = work.along.iter().map(|_| answers.by_ref().take(parts.len()).collect()).collect();
     Ok(Some(whole))
 }
 
