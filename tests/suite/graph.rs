@@ -202,6 +202,50 @@ async fn trees_of_any_depth() {
     assert_eq!((db.number("SELECT count(*) FROM nodes WHERE id < 0").await, db.number(wrong).await), (11, 0));
 }
 
+#[derive(Debug, Clone, PartialEq, BatchModel)]
+#[batch(table = "albums", new = "NewAlbum")]
+struct Album {
+    #[batch(key, auto)]
+    id: i64,
+    #[batch(unique)]
+    number: i64,
+    #[batch(on_insert = "'on insert'")]
+    by: String,
+    #[batch(has_many(key = "album", references = "number", new = "NewSong"))]
+    songs: Related<Vec<Song>>,
+}
+
+/// It declares no key.
+#[derive(Debug, Clone, PartialEq, BatchModel)]
+#[batch(table = "songs", new = "NewSong")]
+struct Song {
+    #[batch(parent)]
+    album: i64,
+    title: String,
+}
+
+/// Many roots, of which only keys come back: the rows below find what they refer to, which is not the key.
+#[tokio::test]
+async fn rows_below_refer_to_another_column_than_the_key_that_comes_back() {
+    let db = database(
+        "CREATE TABLE albums (id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, number int8 NOT NULL UNIQUE, by varchar(20) NOT NULL);
+         CREATE TABLE songs (album int8 NOT NULL REFERENCES albums (number), title text NOT NULL)",
+    )
+    .await;
+    let albums = BatchOperations::<Album>::new(db.pool.clone());
+    for transport in [Transport::Auto, Transport::Copy, Transport::UnnestRows] {
+        db.run("TRUNCATE albums, songs RESTART IDENTITY").await;
+        let song = |number: i64, n: i64| NewSong { album: None, title: format!("{number}.{n}") };
+        let album = |number: i64| NewAlbum { number, songs: (0..3).map(|n| song(number, n)).collect() };
+        let new: Vec<NewAlbum> = (100..400).rev().map(album).collect();
+        let ids = albums.batch_insert(&new).transport(transport).returning_keys().await.unwrap();
+        let numbers = albums.batch_get(&ids).await.unwrap().into_iter().map(|album| album.number);
+        assert!(numbers.eq(new.iter().map(|album| album.number)), "{transport:?}");
+        let right = "SELECT count(*) FROM songs WHERE title LIKE album || '.%'";
+        assert_eq!(db.number(right).await, 900, "{transport:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_error_names_the_root_and_the_path_and_leaves_no_half_graph() {
     let db = database(TABLES).await;

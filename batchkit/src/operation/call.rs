@@ -350,8 +350,9 @@ impl<'a, M, V> Call<'a, M, V, Plain> {
     }
 
     /// Answers the primary keys of the stored rows, in input order. Where the rest of a row is known or not wanted, it
-    /// spares the server to send it and the client to decode and to hold it; an insert goes by COPY of the rows with
-    /// keys that are drawn beforehand, whatever else the server sets.
+    /// spares the server to send it and the client to decode and to hold it. Of many rows, an insert draws the keys
+    /// beforehand where they can be drawn and no trigger changes them, and goes by COPY, whatever else the server sets.
+    /// (The role needs the right to read the key, which COPY does not ask for.)
     ///
     /// ```no_run
     /// # use batchkit::{BatchModel, BatchOperations};

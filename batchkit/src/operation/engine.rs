@@ -182,8 +182,14 @@ impl Request<'_> {
         };
         tracing::Span::current().record("db.namespace", &known.table.database);
         let children = self.feed.children();
-        let below_form = self.asked;
-        let keys = Keys::of(&graph, &known, &columns, self.verb.form(self.asked, Some(&known.table)));
+        // Rows below others find their keys in whole rows that are stored.
+        let asked_form = if self.asked == Form::Keys && !graph.is_empty() { Form::Rows } else { self.asked };
+        // Of those themselves nothing is asked, unless there are more of them below.
+        let below_form = match self.asked {
+            Form::Keys if !graph.is_recursive() => Form::Count,
+            _ => asked_form,
+        };
+        let keys = Keys::of(&graph, &known, &columns, self.verb.form(asked_form, Some(&known.table)));
         let form = keys.form;
         let rejects = self.config.on_row_error == OnRowError::Reject;
         let verb: Arc<dyn Verb> = Arc::from(self.verb);

@@ -129,6 +129,11 @@ impl Graph {
             })
     }
 
+    /// Whether rows of some kind have others of it below them.
+    pub(super) fn is_recursive(&self) -> bool {
+        self.kinds.iter().any(|kind| kind.below.as_ref().is_none_or(Graph::is_recursive))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.kinds.is_empty()
     }

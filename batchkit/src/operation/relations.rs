@@ -124,9 +124,10 @@ async fn read_related<'w, 'a: 'w, M: ReadRow>(
     }
     let mut server = Server::new(engine, within, M::MODEL, &tree);
     server.ask_about_tables().await?;
-    let (routes, along) = server.asked_along(call.verb.columns(), decodings::<M>(&tree))?;
+    let asked = server.asked_along(call.verb.columns(), decodings::<M>(&tree))?;
+    let (routes, along): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
     let within = server.within.as_mut().map(Within::lend);
-    let mut answered = call.lent(within).request(None, along).run().await?;
+    let mut answered = call.lent(within).request(None, along.into()).run().await?;
     if let Some(answers) = answered.along.take() {
         server.known = routes
             .into_iter()
@@ -226,8 +227,8 @@ impl Server<'_, '_> {
         &self,
         columns: &[usize],
         relations: Vec<(&'static Association, Start)>,
-    ) -> Result<(Vec<Arc<Route>>, Arc<[Along]>)> {
-        let (mut routes, mut along) = (Vec::new(), Vec::new());
+    ) -> Result<Vec<(Arc<Route>, Along)>> {
+        let mut asked = Vec::new();
         for (association, decode) in relations {
             let route = self.route(self.models[0], association)?;
             if association.columns != columns || route.owner == Owner::Position || route.carrier.lock().is_some() {
@@ -236,10 +237,10 @@ impl Server<'_, '_> {
             let types = Arc::clone(&self.table((association.target)())?.types);
             let decoder = route.owner.decoder(decode, Arc::clone(&types), route.sort);
             let shape = Shape { first: decoder.first, types };
-            along.push(Along { sql: Arc::clone(&route.sql), carrier: Arc::clone(&route.carrier), shape, decoder });
-            routes.push(route);
+            let along = Along { sql: Arc::clone(&route.sql), carrier: Arc::clone(&route.carrier), shape, decoder };
+            asked.push((route, along));
         }
-        Ok((routes, along.into()))
+        Ok(asked)
     }
 
     /// How the rows of a relation of this model are asked for.

@@ -145,6 +145,10 @@ pub(super) fn read_outcomes(
                 return Ok(Some(Answers::InStep(outcome, Arc::new(answer))));
             }
             let (found, is_shared) = by_key(sent, field, &answer, answered)?;
+            if is_shared && work.writes {
+                // Two rows with one unique key cannot both be written: a trigger that is not known of has dropped one.
+                return Err(doubled());
+            }
             if is_shared && answer.is_decoded() {
                 return Ok(None);
             }

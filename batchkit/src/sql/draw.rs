@@ -8,6 +8,7 @@ use super::quote::table_name;
 use super::table::TableSql;
 use crate::catalog::{RelationKind, Table, TableColumn};
 use crate::model::Model;
+use crate::wire::base;
 
 /// The text that draws values: one array of as many as `$1` says for each expression, and at last whether `holds`.
 pub(crate) fn draw(expressions: &[String], holds: Option<&str>) -> String {
@@ -50,11 +51,12 @@ pub(crate) fn foretell(
             // The table's own default is the server's business; an expression of the model's is not.
             let fills_in = !is_given && own.on_insert.is_some();
             if fills_in {
-                if found.taken_apart {
+                // An element of an array cannot be an array, whatever it is called.
+                if found.taken_apart || matches!(base(&found.ty).kind(), Kind::Array(_)) {
                     return None;
                 }
                 drawn.push(own.draw()?);
-                known.push(is_as_known(found, None));
+                known.push(is_as_known(found, None, ""));
             }
             columns.extend(Some(position).filter(|_| is_given || fills_in));
             continue;
@@ -72,7 +74,7 @@ pub(crate) fn foretell(
             drawn.push(own.draw().unwrap_or_else(|| format!("NULL::{}", own.type_sql)));
             default = own.on_insert.is_none().then_some(found);
         }
-        known.push(is_as_known(found, default));
+        known.push(is_as_known(found, default, " AND a.atttypmod = -1"));
     }
     // A snapshot from before the lock would not show what has changed in between; other encodings may have one
     // character for several of ours.
@@ -80,10 +82,10 @@ pub(crate) fn foretell(
         "current_setting('transaction_isolation') = 'read committed' \
          AND getdatabaseencoding() IN ('UTF8', 'SQL_ASCII') \
          AND NOT EXISTS (SELECT FROM pg_trigger AS g WHERE g.tgrelid = {table} AND NOT g.tgisinternal \
-         AND g.tgtype & 7 = 7) AND (SELECT relkind FROM pg_class WHERE oid = {table}) = 'r' \
+         AND g.tgenabled <> 'D' AND g.tgtype & 7 = 7) AND (SELECT relkind FROM pg_class WHERE oid = {table}) = 'r' \
          AND {columns} = (SELECT count(*) FROM pg_attribute AS a \
          LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
-         WHERE a.attrelid = {table} AND NOT a.attisdropped AND a.atttypmod = -1 AND a.attgenerated = '' AND ({any}))",
+         WHERE a.attrelid = {table} AND NOT a.attisdropped AND a.attgenerated = '' AND ({any}))",
         table = format_args!("{}::regclass", literal(&table_name(model))),
         columns = known.len(),
         any = known.join(" OR "),
@@ -91,15 +93,16 @@ pub(crate) fn foretell(
     Some(Foretold { columns, drawn, holds })
 }
 
-/// Whether a row of `pg_attribute` is this column; `default` is it once more where its default was drawn.
-fn is_as_known(column: &TableColumn, default: Option<&TableColumn>) -> String {
+/// Whether a row of `pg_attribute` is this column; `default` is it once more where its default was drawn, and `also` what
+/// else has to hold.
+fn is_as_known(column: &TableColumn, default: Option<&TableColumn>, also: &str) -> String {
     let same = format!("a.attname = {} AND a.atttypid = {}", literal(&column.name), column.type_oid);
     let default = default.map_or(String::new(), |column| match (&column.identity, &column.default) {
         (Some(_), _) => " AND a.attidentity <> ''".to_owned(),
         (None, None) => " AND d.adbin IS NULL AND a.attidentity = ''".to_owned(),
         (None, Some(default)) => format!(" AND pg_get_expr(d.adbin, d.adrelid) = {}", literal(default)),
     });
-    format!("({same}{default})")
+    format!("({same}{default}{also})")
 }
 
 /// Whether a value of this type is stored just as it is sent. Others have more than one form of a value, or are not
