@@ -36,7 +36,7 @@ pub(crate) struct Policy {
     /// Whether a chunk that is too much for the server may be cut in two.
     pub(crate) is_divisible: bool,
     /// Whether the call is still wanted.
-    call: CallWatch,
+    pub(crate) call: CallWatch,
     /// Who is told of every error.
     pub(crate) observer: ErrorObserver,
     /// How often the call has waited for the server.
