@@ -123,8 +123,9 @@ async fn read_related<'w, 'a: 'w, M: ReadRow>(
         return call.lent(within).await;
     }
     let mut server = Server::new(engine, within, M::MODEL, &tree);
-    server.ask_about_tables().await?;
-    let asked = server.asked_along(call.verb.columns(), decodings::<M>(&tree))?;
+    // Where that fails, the read of the rows has its retries, and the tables are asked about behind it.
+    let is_known = server.ask_about_tables().await.is_ok();
+    let asked = if !is_known { Vec::new() } else { server.asked_along(call.verb.columns(), decodings::<M>(&tree))? };
     let (routes, along): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
     let within = server.within.as_mut().map(Within::lend);
     let mut answered = call.lent(within).request(None, along.into()).run().await?;
@@ -139,6 +140,9 @@ async fn read_related<'w, 'a: 'w, M: ReadRow>(
             .collect();
     }
     let slots = <Aligned as Answer<M, Get>>::answer(answered)?;
+    if !is_known {
+        server.ask_about_tables().await?;
+    }
     relate_slots(slots, tree, &mut server).await
 }
 
