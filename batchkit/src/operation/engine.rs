@@ -14,7 +14,7 @@ use super::equal::Asking;
 use super::graph::{Graph, Keys};
 use super::known::{Kind, Known, KnownTables};
 use super::renewal::Renewal;
-use super::target::{Target, is_narrow, source_of};
+use super::target::{Target, is_narrow, numbers, source_of};
 use super::verb::Verb;
 use crate::books::{Books, Tracker};
 use crate::config::{BatchConfig, DuplicatePolicy, OnRowError, Transport};
@@ -30,7 +30,7 @@ use crate::retry::{CallGuard, Policy, Retries, Shared, Works, within};
 use crate::session::{Along, Session, Within};
 use crate::settings::{Opening, Openings};
 use crate::source::{Chunks, Feed, Positions};
-use crate::sql::{self, Form, TableSql};
+use crate::sql::{self, Form, Source, TableSql};
 use crate::strategy::{self, Function, InCaller, InPool, Post, Runner};
 use crate::wire::Start;
 
@@ -312,6 +312,7 @@ impl Request<'_> {
             rows_possible: true,
             columns_possible: !columns.is_empty(),
             columns_alone: !columns.is_empty() && sql::columns_layout(&declared, &columns).whole.is_empty(),
+            numbered: numbers(&*self.verb, &declared, Source::Columns, form),
             gives_columns: !columns.is_empty(),
             matchable: self.verb.matchable(self.model, &declared),
             triggered: declared.triggered,

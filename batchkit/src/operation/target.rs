@@ -110,6 +110,7 @@ impl Target<'_> {
             rows_possible,
             columns_possible: !self.columns.is_empty() && (rows_possible || layout.whole.is_empty()),
             columns_alone: !self.columns.is_empty() && layout.whole.is_empty(),
+            numbered: numbers(verb, table_sql, Source::Columns, form),
             gives_columns: !self.columns.is_empty(),
             matchable: verb.matchable(model, table_sql),
             triggered: table_sql.triggered,
@@ -123,7 +124,7 @@ impl Target<'_> {
             if let Some(foretold) = foretold.as_ref().filter(|_| choice.into_target) {
                 return self.foretelling_way(choice, foretold, &answered);
             }
-            let carrier = self.carrier(choice, &facts);
+            let carrier = self.carrier(choice, verb, &facts);
             let single = choice.transport == Transport::Single;
             let matching = carrier.source().and_then(|source| verb.matching(table_sql, source, single, form));
             let matching = matching.unwrap_or(Matching::Ordinal);
@@ -172,11 +173,11 @@ impl Target<'_> {
         }
     }
 
-    fn carrier(&self, choice: Choice, facts: &Facts) -> Carrier {
+    fn carrier(&self, choice: Choice, verb: &dyn Verb, facts: &Facts) -> Carrier {
         match choice.transport {
             Transport::Copy if choice.into_target => Carrier::CopyInto,
             Transport::Copy => {
-                let ordinals = sql::asks_ordinals(&self.known.sql, facts.form);
+                let ordinals = numbers(verb, &self.known.sql, Source::Stage, facts.form);
                 Carrier::Stage { create: sql::stage_create(&self.known.sql, self.columns, ordinals), ordinals }
             }
             Transport::UnnestColumns => self.columns_carrier(self.columns),
@@ -320,6 +321,11 @@ impl Target<'_> {
     pub(super) fn field(&self, column: usize) -> usize {
         self.columns.iter().position(|&c| c == column).unwrap_or(usize::MAX)
     }
+}
+
+/// Whether a verb's statement numbers the rows of this source.
+pub(super) fn numbers(verb: &dyn Verb, table: &TableSql, source: Source, form: Form) -> bool {
+    sql::asks_ordinals(table, form) && verb.matching(table, source, false, form).is_none()
 }
 
 pub(super) fn is_narrow(table: &TableSql, columns: &[usize]) -> bool {

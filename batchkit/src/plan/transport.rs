@@ -19,9 +19,12 @@ pub(crate) struct Facts {
     pub(crate) columns_possible: bool,
     /// Whether they can without a parameter of the table's own type, for which the table has to be locked first.
     pub(crate) columns_alone: bool,
+    /// Whether a statement numbers its rows, so that what it answers of each finds it.
+    pub(crate) numbered: bool,
     /// Whether the rows have columns at all.
     pub(crate) gives_columns: bool,
-    /// Whether answered rows find their input (by a key that is given or drawn beforehand).
+    /// Whether answered rows find their input: by a key that is given or drawn beforehand, or by another column that
+    /// is unique and given.
     pub(crate) matchable: bool,
     /// Whether a trigger may change or drop a row before it is inserted.
     pub(crate) triggered: bool,
@@ -51,8 +54,15 @@ pub(crate) struct Choice {
 /// Why an array of the table's row type cannot be used.
 const REFUSES_NULL: &str = "a column that the rows do not give has a domain type that refuses NULL";
 
+/// Why each row has a statement of its own.
+const UNMATCHABLE: &str = "returned rows would not find their input: no key is given or drawn beforehand, nor is \
+                           another unique column given";
+
 /// Why few rows do not go by COPY.
 const FEW: &str = "for few rows, a statement with them as its parameters has fewer round trips than COPY";
+
+/// Why rows are not sent as whole rows.
+const BESIDE: &str = "columns go beside each other, as quickly as whole rows, for which the table has to be locked";
 
 /// Why few rows are not sent as whole rows.
 const FEW_WHOLE: &str = "few rows go by columns, for which the table need not be locked beforehand";
@@ -159,11 +169,9 @@ pub(crate) fn choose(asked: Transport, facts: &Facts) -> Result<Choice> {
     match asked {
         Transport::Single => asked_for(single, REFUSES_NULL),
         Transport::UnnestRows | Transport::UnnestColumns if facts.form != Form::Count && !facts.matchable => {
-            asked_for(false, "no key is given or drawn beforehand by which the returned rows would find their input")
+            asked_for(false, UNMATCHABLE)
         }
-        Transport::Copy if unmatchable => {
-            asked_for(false, "no key is given or drawn beforehand by which the returned rows would find their input")
-        }
+        Transport::Copy if unmatchable => asked_for(false, UNMATCHABLE),
         Transport::Copy => asked_for(
             into_target || stage,
             "the current user may not make temporary tables, or the rows have no columns",
@@ -171,10 +179,7 @@ pub(crate) fn choose(asked: Transport, facts: &Facts) -> Result<Choice> {
         Transport::UnnestRows => asked_for(facts.rows_possible, REFUSES_NULL),
         Transport::UnnestColumns if !facts.gives_columns => asked_for(false, "the rows have no columns"),
         Transport::UnnestColumns => asked_for(facts.columns_possible, REFUSES_NULL),
-        Transport::Auto if unmatchable => chosen(
-            Transport::Single,
-            "returned rows could find their input in no other way: no key is given or drawn beforehand",
-        ),
+        Transport::Auto if unmatchable => chosen(Transport::Single, UNMATCHABLE),
         Transport::Auto if foretold && into_target => chosen(
             Transport::Copy,
             "all that comes back is known before the rows are sent, so COPY writes into the target",
@@ -182,6 +187,7 @@ pub(crate) fn choose(asked: Transport, facts: &Facts) -> Result<Choice> {
         Transport::Auto if into_target => {
             chosen(Transport::Copy, "no rows have to come back, so COPY writes into the target")
         }
+        Transport::Auto if facts.columns_alone && !facts.numbered => chosen(Transport::UnnestColumns, because(BESIDE)),
         Transport::Auto if facts.narrow && facts.columns_possible => {
             chosen(Transport::UnnestColumns, because("the rows give few of the table's columns"))
         }

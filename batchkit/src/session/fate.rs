@@ -5,7 +5,7 @@
 //! in between: then transaction ids may have been given out again.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::Pool;
 use tokio_postgres::Row;
@@ -21,7 +21,15 @@ pub(crate) struct Identity {
     /// Its mark, which is held as long as it lives.
     mark: i64,
     xid: String,
-    crashes: String,
+    server: Server,
+}
+
+/// What moves when the server crashes: the postmaster's start does not when it restarts its children after
+/// a backend was killed, but the statistics are reset then.
+#[derive(Debug, Clone)]
+struct Server {
+    started: SystemTime,
+    reset: Option<SystemTime>,
 }
 
 /// What became of a transaction.
@@ -35,17 +43,16 @@ pub(crate) enum Fate {
     Undecided,
 }
 
-/// What moves when the server crashes: the postmaster's start does not when it restarts its children after
-/// a backend was killed, but the statistics are reset then.
-const CRASHES: &str = "concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), \
-                       extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()))";
+/// What [`Server`] is read from. (As text it would cost the server as much as the rest of the statement.)
+const STARTED: &str = "pg_postmaster_start_time()";
+const RESET: &str = "pg_stat_get_bgwriter_stat_reset_time()";
 
 /// The first statement of a transaction: it sets its mark, `$1`, and makes the settings of these names, whose values are
 /// the other parameters. One that `writes` tells what it can be found by.
 pub(super) fn settle<'n>(names: impl Iterator<Item = &'n str>, writes: bool) -> String {
     let mut text = "SELECT pg_try_advisory_xact_lock_shared($1)".to_owned();
     if writes {
-        _ = write!(text, ", pg_current_xact_id()::text, {CRASHES}");
+        _ = write!(text, ", pg_current_xact_id()::text, {STARTED}, {RESET}");
     }
     for (name, parameter) in names.zip(2..) {
         _ = write!(text, ", set_config('{name}', ${parameter}, true)");
@@ -56,7 +63,8 @@ pub(super) fn settle<'n>(names: impl Iterator<Item = &'n str>, writes: bool) -> 
 impl Identity {
     /// Reads the answer of [`settle`].
     pub(super) fn read(answer: &Row, mark: i64) -> Option<Self> {
-        Some(Identity { mark, xid: answer.try_get(1).ok()?, crashes: answer.try_get(2).ok()? })
+        let server = Server { started: answer.try_get(2).ok()?, reset: answer.try_get(3).ok()? };
+        Some(Identity { mark, xid: answer.try_get(1).ok()?, server })
     }
 }
 
@@ -69,10 +77,11 @@ pub(crate) async fn fate(pool: &Pool, identity: &Identity) -> Result<Fate> {
         ended => ended?,
     }
     let sql = format!(
-        "SELECT CASE WHEN pg_is_in_recovery() OR {CRASHES} <> $1 THEN 'undecided' \
-         ELSE coalesce(pg_xact_status($2::text::xid8), 'undecided') END"
+        "SELECT CASE WHEN pg_is_in_recovery() OR {STARTED} IS DISTINCT FROM $1 OR {RESET} IS DISTINCT FROM $2 \
+         THEN 'undecided' ELSE coalesce(pg_xact_status($3::text::xid8), 'undecided') END"
     );
-    let (answer, _) = session.run((&*sql).into(), &[&identity.crashes, &identity.xid]).await?;
+    let Server { started, reset } = &identity.server;
+    let (answer, _) = session.run((&*sql).into(), &[started, reset, &identity.xid]).await?;
     Ok(match (!answer.is_empty()).then(|| answer.row(0)).and_then(|mut fields| fields.next().flatten()) {
         Some(b"in progress") => {
             return Err(Error::new(ErrorKind::Connection, "the transaction is still in progress"));

@@ -64,7 +64,7 @@ impl Source {
         };
         match self {
             Source::Rows => format!("unnest($1::{}[]) {}", table.name, alias(&row_aliases(table, given))),
-            Source::Columns => {
+            Source::Columns if numbered => {
                 let layout = columns_layout(table, given);
                 let mut parameters: Vec<String> =
                     layout.single.iter().map(|&c| table.columns[c].type_sql.clone()).collect();
@@ -74,8 +74,9 @@ impl Source {
                     aliases.push(row_aliases(table, &layout.whole));
                 }
                 let parameters = list(parameters.iter().enumerate(), ", ", |(n, ty)| format!("${}::{ty}[]", n + 1));
-                collated(table, given, format!("unnest({parameters}) {}", alias(&aliases.join(", "))), numbered)
+                collated(table, given, format!("unnest({parameters}) {}", alias(&aliases.join(", "))))
             }
+            Source::Columns => side_by_side(table, &columns_layout(table, given)),
             Source::Stage => format!("{STAGE} AS s"),
         }
     }
@@ -94,15 +95,37 @@ impl Source {
 
 /// The elements of an array lose their column's collation: it is put back, or the server's judgement of
 /// equal keys would be another than the table's.
-fn collated(table: &TableSql, given: &[usize], unnest: String, numbered: bool) -> String {
+fn collate(table: &TableSql, column: usize, value: &str) -> String {
+    match &table.columns[column].collation {
+        Some(collation) => format!("{value} COLLATE {collation} AS c{column}"),
+        None => format!("{value} AS c{column}"),
+    }
+}
+
+/// Numbered rows with their columns' collations.
+fn collated(table: &TableSql, given: &[usize], unnest: String) -> String {
     if given.iter().all(|&c| table.columns[c].collation.is_none()) {
         return unnest;
     }
-    let columns = list(given, ", ", |&c| match &table.columns[c].collation {
-        Some(collation) => format!("s.c{c} COLLATE {collation} AS c{c}"),
-        None => format!("s.c{c}"),
-    });
-    format!("(SELECT {columns}{} FROM {unnest}) AS s", if numbered { ", s.o" } else { "" })
+    let columns = list(given, ", ", |&c| collate(table, c, &format!("s.c{c}")));
+    format!("(SELECT {columns}, s.o FROM {unnest}) AS s")
+}
+
+/// Rows of one array per column. In a list of what is selected the server takes the arrays' elements one row after the
+/// other; as an item of FROM it would first write all rows of each array down, and read them again.
+fn side_by_side(table: &TableSql, layout: &ColumnsLayout) -> String {
+    let of =
+        |(n, &c): (usize, &usize)| collate(table, c, &format!("unnest(${}::{}[])", n + 1, table.columns[c].type_sql));
+    let single = list(layout.single.iter().enumerate(), ", ", of);
+    if layout.whole.is_empty() {
+        return format!("(SELECT {single}) AS s");
+    }
+    let whole = format!("unnest(${}::{}[]) AS r", layout.single.len() + 1, table.name);
+    let names = layout.single.iter().map(|c| format!("s.c{c}"));
+    let fields = layout.whole.iter().map(|&c| collate(table, c, &format!("(s.r).{}", table.columns[c].name)));
+    let columns = list(names.chain(fields), ", ", |column| column);
+    let all = list((!single.is_empty()).then_some(single).into_iter().chain([whole]), ", ", |column| column);
+    format!("(SELECT {columns} FROM (SELECT {all}) AS s) AS s")
 }
 
 /// Names for the columns of the table's row type: `c0` for a given column, `x1` for one that is NULL.

@@ -37,7 +37,7 @@ impl RowsBuilder {
     pub(crate) fn of(form: RowForm, fields: usize) -> Self {
         let mut columns = Vec::new();
         if form == RowForm::Columns {
-            columns.resize_with(fields, ColumnBuilder::default);
+            columns.resize_with(fields, ColumnBuilder::with_room);
         }
         RowsBuilder { form, columns, ..RowsBuilder::default() }
     }

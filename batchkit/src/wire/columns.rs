@@ -91,6 +91,12 @@ impl Default for ColumnBuilder {
 }
 
 impl ColumnBuilder {
+    /// A builder that has room for the first rows: buffers that grow from nothing are copied several times.
+    pub(super) fn with_room() -> Self {
+        const BYTES: usize = 64;
+        ColumnBuilder { bytes: BytesMut::with_capacity(BYTES), ..ColumnBuilder::default() }
+    }
+
     /// Notes that the field of this row is written; it is the next one. The number of its column's bytes.
     #[inline]
     pub(super) fn end_row(&mut self, row: usize) -> usize {
