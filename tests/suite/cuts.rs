@@ -100,6 +100,8 @@ sweeps! {
     an_insert_by_single_statements_is_exact_at_every_cut: sweep_all Insert Single;
     an_insert_by_copy_that_returns_is_exact_at_every_cut: sweep_all InsertReturning Copy;
     an_insert_by_rows_that_returns_is_exact_at_every_cut: sweep_all InsertReturning UnnestRows;
+    an_insert_by_copy_that_returns_keys_is_exact_at_every_cut: sweep_all InsertKeys Copy;
+    an_insert_by_columns_that_returns_keys_is_exact_at_every_cut: sweep_all InsertKeys UnnestColumns;
     an_update_by_a_stage_is_exact_at_every_cut: sweep_all Update Copy;
     an_update_by_rows_is_exact_at_every_cut: sweep_all Update UnnestRows;
     an_update_by_columns_is_exact_at_every_cut: sweep_all Update UnnestColumns;

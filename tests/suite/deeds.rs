@@ -58,6 +58,8 @@ pub(crate) enum Deed {
     /// Into the table that would take rows twice.
     Insert(Transport),
     InsertReturning(Transport),
+    /// Of whose rows only the keys come back.
+    InsertKeys(Transport),
     Update(Transport),
     Upsert(Transport),
     Delete(Transport),
@@ -143,9 +145,10 @@ impl Deed {
     /// All of them, by all transports that can.
     pub(crate) fn all() -> Vec<Deed> {
         use Transport::{Copy, Single, UnnestColumns, UnnestRows};
-        let verbs = [Deed::Insert, Deed::InsertReturning, Deed::Update, Deed::Upsert, Deed::Delete, Deed::Get];
+        let inserts = [Deed::Insert, Deed::InsertReturning, Deed::InsertKeys];
+        let verbs = inserts.into_iter().chain([Deed::Update, Deed::Upsert, Deed::Delete, Deed::Get]);
         let ways = [Copy, UnnestRows, UnnestColumns, Single];
-        let every = verbs.into_iter().flat_map(|verb| ways.map(verb));
+        let every = verbs.flat_map(|verb| ways.map(verb));
         every.chain([Deed::Processed(UnnestRows)]).collect()
     }
 
@@ -154,6 +157,7 @@ impl Deed {
         match self {
             Deed::Insert(transport)
             | Deed::InsertReturning(transport)
+            | Deed::InsertKeys(transport)
             | Deed::Update(transport)
             | Deed::Upsert(transport)
             | Deed::Delete(transport)
@@ -180,7 +184,7 @@ impl Deed {
             Deed::Insert(_) | Deed::Update(_) | Deed::Delete(_) => 0,
             Deed::Get(_) => 2,
             Deed::Upsert(_) | Deed::Processed(_) => 3,
-            Deed::InsertReturning(_) => 100,
+            Deed::InsertReturning(_) | Deed::InsertKeys(_) => 100,
         };
         first + i32::try_from(position).unwrap()
     }
@@ -190,7 +194,7 @@ impl Deed {
         match self {
             _ if bad && BAD.contains(&position) => Outcome::Rejected,
             Deed::Processed(_) if position == FILTERED => Outcome::Filtered,
-            Deed::Insert(_) | Deed::InsertReturning(_) => Outcome::Inserted,
+            Deed::Insert(_) | Deed::InsertReturning(_) | Deed::InsertKeys(_) => Outcome::Inserted,
             Deed::Update(_) => Outcome::Updated,
             Deed::Upsert(_) | Deed::Processed(_) if self.id(position) < 6 => Outcome::Updated,
             Deed::Upsert(_) | Deed::Processed(_) => Outcome::Inserted,
@@ -270,6 +274,16 @@ impl Deed {
             Deed::InsertReturning(_) => {
                 let call = options.on(counters.batch_insert(positions.map(counter)).returning());
                 Box::pin(async move { Ok(u64::try_from(call.await?.len()).unwrap()) })
+            }
+            Deed::InsertKeys(_) => {
+                let call = options.on(counters.batch_insert(positions.map(counter)).returning_keys());
+                let good = (0..ROWS).filter(move |&at| is_done(self.outcome(at, manner.bad)));
+                let keys: Vec<i32> = good.map(|at| self.id(at)).collect();
+                Box::pin(async move {
+                    let returned = call.await?;
+                    assert_eq!(returned, keys);
+                    Ok(u64::try_from(returned.len()).unwrap())
+                })
             }
             Deed::Update(_) => counted_or_reported!(counters.batch_update(positions.map(counter)), |rows| rows),
             Deed::Upsert(_) => {

@@ -149,6 +149,7 @@ macro_rules! at_every_message {
 at_every_message! {
     an_insert_dropped_at_every_message_is_told_row_by_row: Insert;
     an_insert_that_returns_dropped_at_every_message_is_told_row_by_row: InsertReturning;
+    an_insert_that_returns_keys_dropped_at_every_message_is_told_row_by_row: InsertKeys;
     an_update_dropped_at_every_message_is_told_row_by_row: Update;
     an_upsert_dropped_at_every_message_is_told_row_by_row: Upsert;
     a_delete_dropped_at_every_message_is_told_row_by_row: Delete;

@@ -86,7 +86,10 @@ const WORTH_A_LOCK: usize = 50;
 
 /// The fewest rows of which it is worth to know all that will be stored, so that they go by COPY: it costs two round
 /// trips, and the server less work with each row.
-const WORTH_FORETELLING: usize = 100;
+const WORTH_FORETELLING: usize = 2_000;
+
+/// The same where a statement would have to number its rows and join what it answers with them.
+const WORTH_NOT_NUMBERING: usize = 300;
 
 /// The fewest rows to update that are worth a staging table: making it costs some milliseconds, and joining it less
 /// than an array.
@@ -136,6 +139,7 @@ fn other(asked: Transport, facts: &Facts) -> Option<(usize, Choice)> {
         let below = match (asked, other.transport) {
             (Transport::Copy, _) => 0,
             (_, Transport::Single) => 2,
+            _ if facts.numbered => WORTH_NOT_NUMBERING,
             _ => WORTH_FORETELLING,
         };
         return Some((below, other));
