@@ -70,8 +70,8 @@
 //! `products.batch_get(ids).load_relations((r.category, r.reviews.then(Review::RELATIONS.author)))`. The rows of a
 //! level ask all at once, each key once; what comes back is shared. A row with others below it (`new = "NewLine"` on a
 //! `has_many`) is inserted with them: a chunk has whole graphs, and its tables are written one after the other, each
-//! row with the key of the one above. Where keys come from a sequence and no rows have to come back, they are drawn
-//! first, and everything goes by COPY. The words for all this are in the derive's documentation.
+//! row with the key of the one above. Where keys come from a sequence and no rows have to come back, or only keys, they
+//! are drawn first, and everything goes by COPY. The words for all this are in the derive's documentation.
 //!
 //! # Faults
 //!

@@ -29,8 +29,8 @@ use crate::wire::{Start, decoding};
 /// |---|---|---|
 /// | [`Plain`] | nothing | how many rows were written (for `batch_get`, found) |
 /// | [`Returning`] | `.returning()` | the stored rows, in input order; what has no row is left out |
-/// | [`Returning<KeyOnly>`](Returning) | `.returning_keys()` | the same with their keys alone |
-/// | [`Aligned`] | `.returning().aligned()`, `.returning_keys().aligned()` | one slot per input row: its stored row (or key), or `None` |
+/// | [`Returning<KeyOnly>`](Returning) | `.returning_keys()`, of a get `.keys()` | the same with their keys alone |
+/// | [`Aligned`] | `.aligned()` behind one of these | one slot per input row: its stored row (or key), or `None` |
 /// | [`Reported`] | `.report()` | a [`Report`] with each row's outcome |
 ///
 /// # Errors

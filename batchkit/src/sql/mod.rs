@@ -3,11 +3,13 @@
 //! A statement depends on names and types, never on the number of rows, so one prepared statement serves
 //! every chunk. Each verb reads its rows from a [`Source`], called `s` in the text, whose columns are
 //! `c0`, `c1`, … (the position of the model's column) and `o`, the row's position in the statement from 1.
-//! These names are ours, so no column name of a user's can clash with them.
+//! Where nothing asks for the positions there is no `o`. These names are ours, so no column name of a user's can clash
+//! with them.
 //!
 //! A verb has two forms. The *counting* form tells how many rows were written, by the command's own tag.
 //! The *accounting* form answers one row for every input row: its `o`, its outcome's letter, and the
-//! columns of the stored row, or of its key, when they are wanted.
+//! columns of the stored row, or of its key, when they are wanted. Where the answer has a unique column whose bytes are
+//! those that were sent, it is found by them, and answers of rows that are there have neither `o` nor letter.
 
 mod delete;
 mod draw;
