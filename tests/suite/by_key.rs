@@ -3,10 +3,10 @@
 
 use std::fmt::Debug;
 
-use batchkit::{BatchModel, BatchOperations, ErrorKind, Filter, KeyFor, Transport};
+use batchkit::{BatchConfig, BatchModel, BatchOperations, ErrorKind, Filter, KeyFor, Transport};
 use uuid::Uuid;
 
-use crate::common::{Db, TRANSPORTS, database};
+use crate::common::{Db, TRANSPORTS, database, pool_through};
 
 macro_rules! keyed {
     ($($name:ident, $table:literal: $key:ty;)*) => {$(
@@ -144,4 +144,37 @@ async fn a_value_that_the_struct_cannot_hold_is_told_by_every_read() {
     }
     let error = operations.list(Filter::all()).await.unwrap_err();
     assert_eq!((error.kind(), error.column()), (ErrorKind::Decode, Some("count")));
+}
+
+/// Whether the server planned a statement for the number of its keys is known to the connection that has prepared it.
+#[tokio::test]
+async fn many_keys_are_planned_for_only_where_they_may_be_much_of_their_table() {
+    let db = database("CREATE TABLE by_int8 (value text NOT NULL, key int8 PRIMARY KEY)").await;
+    let pool = pool_through(&db, db.server_folder(), 1);
+    let plans = async |what: &str| -> (i64, i64) {
+        let sql = "SELECT sum(generic_plans)::int8, sum(custom_plans)::int8 FROM pg_prepared_statements \
+                   WHERE statement LIKE $1 || '% AS t WHERE t.\"key\" = ANY%' AND statement NOT LIKE '%plans%'";
+        let row = pool.get().await.unwrap().query_one(sql, &[&what]).await.unwrap();
+        (row.get(0), row.get(1))
+    };
+    db.run("INSERT INTO by_int8 SELECT 'some', n FROM generate_series(1, 20000) n").await;
+    let keys: Vec<i64> = (1..=3_000).collect();
+    let config = BatchConfig { max_workers: 1, ..BatchConfig::default() };
+    let operations = || BatchOperations::<ByInt8>::builder(pool.clone()).config(config.clone()).build().unwrap();
+    // How large the table is is not known yet.
+    let before = operations();
+    assert_eq!(before.batch_get(&keys[..1_000]).await.unwrap().len(), 1_000);
+    assert_eq!(plans("SELECT").await, (0, 1));
+    assert_eq!(before.batch_get(&keys[..500]).await.unwrap().len(), 500);
+    assert_eq!(plans("SELECT").await, (1, 1));
+    db.run("ANALYZE by_int8").await;
+    let after = operations();
+    assert_eq!(after.batch_get(&keys[..1_000]).await.unwrap().len(), 1_000);
+    assert_eq!(plans("SELECT").await, (2, 1), "a twentieth of the table is looked up");
+    assert_eq!(after.batch_get(&keys).await.unwrap().len(), 3_000);
+    assert_eq!(plans("SELECT").await, (2, 2), "of a seventh the server decides");
+    assert_eq!(after.batch_delete(&keys[..1_000]).await.unwrap(), 1_000);
+    assert_eq!(plans("DELETE").await, (1, 0));
+    assert_eq!(after.batch_delete(&keys).await.unwrap(), 2_000);
+    assert_eq!(plans("DELETE").await, (1, 1));
 }

@@ -17,6 +17,7 @@ SELECT jsonb_build_object(
   'name', c.relname,
   'kind', c.relkind,
   'row_type', c.reltype::int8,
+  'rows', nullif(greatest(c.reltuples, -1), -1)::int8,
   'row_security', row_security_active(c.oid),
   'rules', c.relhasrules AND c.relkind <> 'v',
   'rights', jsonb_build_object(

@@ -19,6 +19,8 @@ pub struct Table {
     pub kind: RelationKind,
     /// The OID of its row type.
     pub row_type: Oid,
+    /// How many rows the server took it to have when it was asked; `None` where it had not been analysed yet.
+    pub rows: Option<u64>,
     /// Whether row security applies to the current user.
     pub row_security: bool,
     /// Whether it has rules.

@@ -60,6 +60,10 @@ impl Verb for Delete {
         sql::delete(table, source.unwrap_or(Source::Columns), self.key.columns, self.hard, form)
     }
 
+    fn looks_up(&self, table: &TableSql, source: Source, form: Form) -> Option<usize> {
+        sql::counted_by_key(table, source, self.key.columns, form)
+    }
+
     fn reading(&self) -> Reading {
         Reading::Tag(Outcome::Deleted, Outcome::Missing)
     }

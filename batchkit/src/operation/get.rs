@@ -91,6 +91,10 @@ impl Verb for Get {
         Some(Matching::Key { sent: 0, answered, outcome: Outcome::Found })
     }
 
+    fn looks_up(&self, table: &TableSql, source: Source, form: Form) -> Option<usize> {
+        sql::matched_by_key(table, source, self.key.columns, form)
+    }
+
     fn writes(&self) -> bool {
         false
     }

@@ -15,6 +15,7 @@ use crate::reject::{KeyColumn, KeyShape};
 use crate::session::{
     Carrier, ChildWork, Draw, Foreknown, INSERTED, JOINED, Matching, Place, Suspect, Suspects, Way, Ways, Work,
 };
+use crate::settings::Plans;
 use crate::source::{ChildLayout, Layout};
 use crate::sql::{self, Foretold, Form, Source, TableSql};
 use crate::wire::{Fault, RowForm, RowType};
@@ -126,18 +127,20 @@ impl Target<'_> {
             }
             let carrier = self.carrier(choice, verb, &facts);
             let single = choice.transport == Transport::Single;
-            let matching = carrier.source().and_then(|source| verb.matching(table_sql, source, single, form));
+            let carrier_source = carrier.source();
+            let matching = carrier_source.and_then(|source| verb.matching(table_sql, source, single, form));
             let matching = matching.unwrap_or(Matching::Ordinal);
             Way {
                 transport: choice.transport,
                 reason: choice.reason,
-                sql: verb.sql(model, table_sql, carrier.source(), single, form).into(),
+                sql: verb.sql(model, table_sql, carrier_source, single, form).into(),
                 carrier,
                 statement: if verb.inserts() { INSERTED } else { JOINED },
                 draw: None,
                 shape: form.has_rows().then(|| matching.shape(self.known.answered_types(form))),
                 foretold: None,
                 matching,
+                few: self.few_rows(verb, carrier_source, form),
             }
         };
         let ByRows { few, many } = plan::by_rows(asked, &facts)?;
@@ -170,6 +173,7 @@ impl Target<'_> {
             statement: INSERTED,
             draw,
             matching: Matching::Ordinal,
+            few: Plans::FEW,
         }
     }
 
@@ -205,6 +209,17 @@ impl Target<'_> {
             |name: &str| given.iter().find(|&&c| self.known.model.columns[c].name == name).map(|&c| self.field(c));
         let columns = self.known.table.columns.iter().map(|column| (column.type_oid, field_of(&column.name))).collect();
         RowType { oid: self.known.table.row_type, columns, lock: self.lock() }
+    }
+
+    /// For how many rows a verb's statement has plans that are made for few.
+    fn few_rows(&self, verb: &dyn Verb, source: Option<Source>, form: Form) -> usize {
+        let Known { model, table, sql, .. } = self.known;
+        let looked_up = source.and_then(|source| verb.looks_up(sql, source, form));
+        let has_index = |column: usize| table.keys.iter().any(|key| key.is_alone(model.columns[column].name));
+        match looked_up.filter(|&column| has_index(column)) {
+            Some(_) => Plans::few_of(table.rows.unwrap_or(0)),
+            None => Plans::FEW,
+        }
     }
 
     /// The lock that the statement itself will take, where the current user may ask for it by name.

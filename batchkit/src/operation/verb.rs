@@ -80,6 +80,11 @@ pub(crate) trait Verb: SameVerb + Any + Debug + Send + Sync {
         None
     }
 
+    /// The column of the key whose values the statement looks up in one array, if that is all that it knows of them.
+    fn looks_up(&self, _table: &TableSql, _source: Source, _form: Form) -> Option<usize> {
+        None
+    }
+
     /// How the counting form's answer is read.
     fn reading(&self) -> Reading;
 

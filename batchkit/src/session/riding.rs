@@ -61,7 +61,7 @@ async fn work_in(
     identity: &OnceLock<Identity>,
 ) -> Result<ChunkAnswer, (Stage, Error)> {
     let Next { work, rows, opening, .. } = next;
-    let plans = work.ways.of(rows.len()).carrier.plans(rows.len());
+    let plans = work.ways.of(rows.len()).plans(rows.len());
     let send = Box::pin(send_all(session, work, rows));
     session.begin_with(opening, work.writes, plans, identity, send).await
 }

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::reject::Reject;
 use crate::report::{Counts, Outcome};
 use crate::retry::{Stage, within};
-use crate::settings::Opening;
+use crate::settings::{Opening, Plans};
 use crate::source::ranges;
 use crate::sql::Form;
 use crate::wire::{ColumnType, EncodedRows, Start};
@@ -184,7 +184,7 @@ pub(crate) async fn run_chunk(
     });
     let identity = OnceLock::new();
     let sent = async {
-        let sent = session.begin_with(opening, work.writes, way.carrier.plans(rows.len()), &identity, work_in_it).await;
+        let sent = session.begin_with(opening, work.writes, way.plans(rows.len()), &identity, work_in_it).await;
         Ok(sent)
     };
     // The deadline's error has no stage of its own.
@@ -262,7 +262,9 @@ async fn read_by(
     let reads = lock.into_iter().map(Ok).chain(parts.iter().map(read)).chain(along).collect::<Result<Vec<_>>>()?;
     let matching = if decoder.is_some() { way.matching.of_kept() } else { way.matching };
     let mut whole = ChunkAnswer::default();
-    let answers = session.read(opening, way.carrier.plans(rows.len()), &reads).await?;
+    // Nothing is known of how what leaves with it finds its rows.
+    let plans = if work.along.is_empty() { way.plans(rows.len()) } else { Plans::of(rows.len(), Plans::FEW) };
+    let answers = session.read(opening, plans, &reads).await?;
     let mut answers = answers.into_iter().skip(first);
     for (part, answer) in parts.iter().zip(answers.by_ref()) {
         if work.form == Form::Count {

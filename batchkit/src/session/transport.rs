@@ -7,7 +7,6 @@ use super::client::Session;
 use super::shape::Text;
 use super::values::Encoded;
 use crate::error::{Error, ErrorKind, Result};
-use crate::settings::Plans;
 use crate::source::Limits;
 use crate::sql::{Source, stage_copy, stage_drop};
 use crate::wire::{EncodedRows, RowForm, RowType, column_arrays, row_array, staged_rows};
@@ -63,14 +62,6 @@ impl Carrier {
             Carrier::CopyInto | Carrier::Stage { .. } => std::iter::once(0..rows.len()).collect(),
             Carrier::Rows(_) | Carrier::Columns { .. } => rows.cut(most.rows, most.bytes),
             Carrier::Single(_) => rows.cut(1, usize::MAX),
-        }
-    }
-
-    /// What the plans of its statements are made for.
-    pub(crate) fn plans(&self, rows: usize) -> Plans {
-        match self {
-            Carrier::Single(_) => Plans::OfFew,
-            _ => Plans::of(rows),
         }
     }
 

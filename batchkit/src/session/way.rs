@@ -8,6 +8,7 @@ use super::draw::Draw;
 use super::shape::{Shape, Text};
 use super::transport::Carrier;
 use crate::config::Transport;
+use crate::settings::Plans;
 use crate::source::Limits;
 use crate::wire::{EncodedRows, RowForm};
 
@@ -32,12 +33,22 @@ pub(crate) struct Way {
     pub(crate) foretold: Option<Foreknown>,
     /// How answered rows find those that were sent.
     pub(crate) matching: Matching,
+    /// For how many rows its statement has plans that are made for few.
+    pub(crate) few: usize,
 }
 
 impl Way {
     /// Its statement.
     pub(super) fn text(&self) -> Text<'_> {
         Text { sql: &self.sql, shape: self.shape.as_ref() }
+    }
+
+    /// What the plans of its statements are made for, with so many rows.
+    pub(super) fn plans(&self, rows: usize) -> Plans {
+        match self.carrier {
+            Carrier::Single(_) => Plans::OfFew,
+            _ => Plans::of(rows, self.few),
+        }
     }
 
     /// Cuts a chunk's rows into statements: ranges of rows, none empty.

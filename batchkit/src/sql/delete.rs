@@ -15,7 +15,9 @@ pub(crate) fn delete(table: &TableSql, source: Source, key: &[usize], hard: bool
         let set: Vec<_> = std::iter::once(mark.clone()).chain(next_version(table)).collect();
         format!("UPDATE {} AS t SET {}", table.name, assignments(table, &set))
     };
-    if let (Form::Count, Some(is_one)) = (form, source.equals_any(table, key)) {
+    if counted_by_key(table, source, key, form).is_some()
+        && let Some(is_one) = source.equals_any(table, key)
+    {
         return match &marked {
             None => format!("DELETE FROM {} AS t WHERE {is_one}{live}", table.name),
             Some(mark) => format!("{} WHERE {is_one}{live}", set(mark)),
@@ -39,4 +41,10 @@ pub(crate) fn delete(table: &TableSql, source: Source, key: &[usize], hard: bool
         letter(Outcome::Missing),
         letter(Outcome::Deleted),
     )
+}
+
+/// The key's column, where the statement looks its values up in one array and tells how many rows there were.
+pub(crate) fn counted_by_key(table: &TableSql, source: Source, key: &[usize], form: Form) -> Option<usize> {
+    let &[column] = key else { return None };
+    (form == Form::Count && source.equals_any(table, key).is_some()).then_some(column)
 }

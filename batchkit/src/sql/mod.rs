@@ -28,7 +28,7 @@ mod table;
 mod update;
 mod upsert;
 
-pub(crate) use delete::delete;
+pub(crate) use delete::{counted_by_key, delete};
 pub(crate) use draw::{Foretold, draw, foretell};
 pub(crate) use duplicates::duplicates;
 pub(crate) use filter::{Argument, ArgumentType, Arguments};
