@@ -34,9 +34,9 @@ pub enum ExecutionStrategy {
 #[non_exhaustive]
 pub enum Transport {
     /// The planner chooses; `explain()` tells what it chose, and why. An insert goes by COPY into the table wherever
-    /// that can be, but for a few rows; also where the rows or their keys come back, and are thousands, if nothing
-    /// changes a value on its way in: what the server would set is drawn first, and the table is watched so that this
-    /// holds. Other verbs take an array per column; updates and upserts of very many rows a temporary table.
+    /// that can be, but for a few rows; also where many rows or their keys come back, if nothing changes a value on its
+    /// way in: what the server would set is drawn first, and the table is watched so that this holds. Other verbs take
+    /// arrays; updates and upserts of very many rows a temporary table.
     #[default]
     Auto,
     /// Binary COPY: into the target table where nothing has to come back that is not known beforehand, else into a

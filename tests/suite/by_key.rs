@@ -149,7 +149,12 @@ async fn a_value_that_the_struct_cannot_hold_is_told_by_every_read() {
 /// Whether the server planned a statement for the number of its keys is known to the connection that has prepared it.
 #[tokio::test]
 async fn many_keys_are_planned_for_only_where_they_may_be_much_of_their_table() {
-    let db = database("CREATE TABLE by_int8 (value text NOT NULL, key int8 PRIMARY KEY)").await;
+    let table = "CREATE TABLE by_int8 (value text NOT NULL, key int8 PRIMARY KEY) WITH (autovacuum_enabled = false)";
+    let db = database(table).await;
+    if db.number("SELECT current_setting('server_version_num')::int8").await < 140_000 {
+        eprintln!("SKIPPED: the plans of statements are counted since PostgreSQL 14");
+        return;
+    }
     let pool = pool_through(&db, db.server_folder(), 1);
     let plans = async |what: &str| -> (i64, i64) {
         let sql = "SELECT sum(generic_plans)::int8, sum(custom_plans)::int8 FROM pg_prepared_statements \

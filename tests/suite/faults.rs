@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use batchkit::{BatchConfig, ErrorAnswer, ErrorKind, ExecutionStrategy, Transport};
+use batchkit::{BatchConfig, BatchModel, BatchOperations, ErrorAnswer, ErrorKind, ExecutionStrategy, Transport};
+use rust_decimal::Decimal;
 
 use crate::common::{Answers, TRANSPORTS, database, pool_through, quiet, record};
 use crate::proxy::{Harm, Proxy, Trap, Way};
@@ -283,6 +284,62 @@ async fn a_table_that_changes_between_calls() {
             assert_eq!(operations.batch_insert(stock(5..9, 1)).transport(transport).await.unwrap(), 4, "{transport:?}");
         }
         assert_eq!(operations.batch_get(0..9).transport(transport).await.unwrap(), stock(0..9, 1), "{transport:?}");
+    }
+}
+
+/// What is only stored is rounded by the column as it is when it is stored, and not as it was when it was asked about.
+#[tokio::test]
+async fn a_scale_that_changes_between_calls_is_the_one_that_rounds() {
+    #[derive(Debug, Clone, PartialEq, BatchModel)]
+    #[batch(table = "prices")]
+    struct Price {
+        #[batch(key)]
+        id: i32,
+        amount: Decimal,
+        note: String,
+    }
+    let db = database("").await;
+    let prices = |ids: std::ops::Range<i32>, amount| -> Vec<Price> {
+        ids.map(|id| Price { id, amount, note: "fine".into() }).collect()
+    };
+    for transport in TRANSPORTS {
+        for reported in [false, true] {
+            let context = format!("{transport:?}, reported: {reported}");
+            db.run(
+                "DROP TABLE IF EXISTS prices; \
+                 CREATE TABLE prices (id int4 PRIMARY KEY, amount numeric(10, 2) NOT NULL, note text NOT NULL)",
+            )
+            .await;
+            let operations = BatchOperations::<Price>::new(db.pool.clone());
+            macro_rules! run {
+                ($call:expr) => {{
+                    let call = $call.transport(transport);
+                    if reported { call.report().await.map(|_| ()) } else { call.await.map(|_| ()) }
+                }};
+            }
+            let rounded = prices(0..3, Decimal::new(12_345, 4));
+            run!(operations.batch_insert(&rounded)).unwrap();
+            run!(operations.batch_insert(prices(1..4, Decimal::ONE)).ignore_conflicts()).unwrap();
+            run!(operations.batch_upsert(&rounded)).unwrap();
+            run!(operations.batch_update(&rounded)).unwrap();
+            assert_eq!(
+                db.text("SELECT string_agg(amount::text, ' ' ORDER BY id) FROM prices").await,
+                "1.23 1.23 1.23 1.00"
+            );
+            db.run("ALTER TABLE prices ALTER amount TYPE numeric(20, 4)").await;
+            // One with more digits in front than there could be before, too.
+            let (exact, large) = (Decimal::new(12_345, 4), Decimal::new(1_234_567_890_123, 1));
+            run!(operations.batch_update(prices(0..1, exact))).expect(&context);
+            run!(operations.batch_upsert(prices(1..2, exact))).expect(&context);
+            run!(operations.batch_upsert(prices(2..3, large))).expect(&context);
+            run!(operations.batch_insert(prices(4..5, exact))).expect(&context);
+            run!(operations.batch_insert(prices(5..6, large)).ignore_conflicts()).expect(&context);
+            assert_eq!(
+                db.text("SELECT string_agg(amount::text, ' ' ORDER BY id) FROM prices").await,
+                "1.2345 1.2345 123456789012.3000 1.0000 1.2345 123456789012.3000",
+                "{context}"
+            );
+        }
     }
 }
 

@@ -30,6 +30,7 @@ SELECT jsonb_build_object(
         'type_oid', a.atttypid::int8,
         'type_sql', format_type(a.atttypid, CASE WHEN e.base IN ('varchar'::regtype, 'bpchar'::regtype, 'bit'::regtype, 'varbit'::regtype)
                                                  THEN -1 ELSE a.atttypmod END),
+        'bare_type_sql', format_type(a.atttypid, -1),
         'not_null', a.attnotnull,
         'refuses_null', (WITH RECURSIVE below AS (
             SELECT t.oid, t.typbasetype, t.typnotnull

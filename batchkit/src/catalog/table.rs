@@ -19,7 +19,7 @@ pub struct Table {
     pub kind: RelationKind,
     /// The OID of its row type.
     pub row_type: Oid,
-    /// How many rows the server took it to have when it was asked; `None` where it had not been analysed yet.
+    /// How many rows the server took it to have when it was asked; `None` or 0 where it had not been analysed yet.
     pub rows: Option<u64>,
     /// Whether row security applies to the current user.
     pub row_security: bool,
@@ -87,6 +87,8 @@ pub struct TableColumn {
     /// Its type as SQL text, schema-qualified where needed, with the modifiers that round (a numeric's
     /// scale, a timestamp's precision) and without those that would cut in a cast (lengths).
     pub type_sql: String,
+    /// The same without any modifier.
+    pub bare_type_sql: String,
     /// Its type as the driver knows it; set behind the query.
     #[serde(skip, default = "unknown_type")]
     pub ty: Type,

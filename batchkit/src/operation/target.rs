@@ -216,7 +216,10 @@ impl Target<'_> {
         let Known { model, table, sql, .. } = self.known;
         let looked_up = source.and_then(|source| verb.looks_up(sql, source, form));
         let has_index = |column: usize| table.keys.iter().any(|key| key.is_alone(model.columns[column].name));
-        match looked_up.filter(|&column| has_index(column)) {
+        // Partitions are not left out by a list that is not known yet, and under row security the index may have to wait
+        // until that was asked.
+        let is_plain = table.kind == RelationKind::Table && !table.row_security;
+        match looked_up.filter(|&column| is_plain && has_index(column)) {
             Some(_) => Plans::few_of(table.rows.unwrap_or(0)),
             None => Plans::FEW,
         }
@@ -338,9 +341,11 @@ impl Target<'_> {
     }
 }
 
-/// Whether a verb's statement numbers the rows of this source.
+/// Whether a verb's statement numbers the rows of this source: what it answers of each has to find it, or, in an upsert
+/// that cannot ask whether a row is new, what was written is joined with what was sent.
 pub(super) fn numbers(verb: &dyn Verb, table: &TableSql, source: Source, form: Form) -> bool {
-    sql::asks_ordinals(table, form) && verb.matching(table, source, false, form).is_none()
+    let joins = table.hides_xmax && verb.inserts() && verb.updates();
+    (form != Form::Count || joins) && verb.matching(table, source, false, form).is_none()
 }
 
 pub(super) fn is_narrow(table: &TableSql, columns: &[usize]) -> bool {

@@ -29,9 +29,9 @@ pub(crate) fn delete(table: &TableSql, source: Source, key: &[usize], hard: bool
         Some(mark) => format!("{} FROM {from} WHERE {matches}", set(mark)),
     };
     if form == Form::Count {
-        return delete(&source.unnumbered(table, key));
+        return delete(&source.unnumbered(table, key, key));
     }
-    let from = source.numbered(table, key);
+    let from = source.numbered(table, key, key);
     let returned = returned_columns(table, form, "t");
     let columns = answer_columns(table, form, "d");
     format!(

@@ -7,7 +7,7 @@ use super::table::TableSql;
 /// The text that answers, for each row whose key another row has too, its ordinal and the first such
 /// row's. Rows with a NULL in the key equal none, unless `nulls_equal`.
 pub(crate) fn duplicates(table: &TableSql, source: Source, key: &[usize], nulls_equal: bool) -> String {
-    let from = source.numbered(table, key);
+    let from = source.numbered(table, key, key);
     let same = list(key, ", ", |c| format!("s.c{c}"));
     let given = match nulls_equal {
         true => String::new(),

@@ -19,11 +19,11 @@ pub(crate) fn get(table: &TableSql, source: Source, key: &[usize], with_deleted:
     }
     let matches = key_equals(table, key, "t", "s") + &live;
     if form == Form::Count {
-        let from = source.unnumbered(table, key);
+        let from = source.unnumbered(table, key, key);
         return format!("SELECT count(*) FROM {from} JOIN {} AS t ON {matches}", table.name);
     }
     let columns = list(table.answered(form), "", |c| format!(", t.{}", table.columns[c].name));
-    let from = source.numbered(table, key);
+    let from = source.numbered(table, key, key);
     format!("SELECT s.o, {}{columns} FROM {from} JOIN {} AS t ON {matches}", letter(Outcome::Found), table.name)
 }
 

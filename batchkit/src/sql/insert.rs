@@ -39,7 +39,7 @@ pub(crate) struct Insert<'a> {
 
 /// The text of an insert.
 pub(crate) fn insert(table: &TableSql, source: Source, verb: &Insert<'_>, form: Form) -> String {
-    let unnumbered = || source.unnumbered(table, verb.given);
+    let unnumbered = || source.unnumbered(table, verb.given, &[]);
     let conflict = match verb.on_conflict {
         OnConflict::Fail => "",
         OnConflict::Ignore => " ON CONFLICT DO NOTHING",
@@ -67,7 +67,8 @@ pub(crate) fn insert(table: &TableSql, source: Source, verb: &Insert<'_>, form: 
             format!("INSERT INTO {into} SELECT {} FROM {}{conflict} RETURNING {returned}", values(&all), unnumbered())
         }
         (_, Matched::Key(key)) => {
-            accounted(table, &source.numbered(table, verb.given), verb.given, key, conflict, form)
+            let compared: Vec<usize> = key.iter().chain(&table.unique).copied().collect();
+            accounted(table, &source.numbered(table, verb.given, &compared), verb.given, key, conflict, form)
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) use insert::{Insert, Matched, OnConflict, copy_from, insert};
 pub(crate) use quote::table_name;
 pub(crate) use related::{Related, related};
 pub(crate) use select::{Select, count, exists, select};
-pub(crate) use source::{Source, asks_ordinals, columns_layout, lock, stage_copy, stage_create, stage_drop};
+pub(crate) use source::{Source, columns_layout, lock, stage_copy, stage_create, stage_drop};
 pub(crate) use suspects::{Reference, Written, dangling, taken, unchecked};
 pub(crate) use table::{TableSql, preferred_type};
 pub(crate) use update::{Update, update};

@@ -52,7 +52,7 @@ pub(crate) fn related(related: &Related<'_>) -> String {
         return related_by_key(related);
     }
     let Related { own, columns, through, target, target_columns, order, only_live } = related;
-    let from = Source::Columns.numbered(own, columns);
+    let from = Source::Columns.numbered(own, columns, columns);
     let first = Source::Columns.parameters(own, columns) + 1;
     let equal = |left: &str, table: &TableSql, left_columns: &[usize], right: &dyn Fn(usize) -> String| {
         list(left_columns.iter().zip(0..), " AND ", |(&c, n)| {

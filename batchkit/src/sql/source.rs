@@ -1,15 +1,15 @@
 //! Where a statement's rows come from: one parameter of rows, one per column, or a staging table.
 
+use super::list;
 use super::quote::quote;
 use super::table::TableSql;
-use super::{Form, list};
 
 /// Where a statement reads its rows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
     /// `unnest($1::the_table[])`
     Rows,
-    /// `unnest($1::int8[], $2::text[])`
+    /// `unnest($1::int8[], $2::text[])`, or `unnest($1::int8[]), unnest($2::text[])` where rows are not numbered.
     Columns,
     /// A temporary table that COPY has filled.
     Stage,
@@ -47,27 +47,16 @@ impl Source {
         }
     }
 
-    /// The FROM item, with its alias `s`, and the rows' ordinals.
-    pub(super) fn numbered(self, table: &TableSql, given: &[usize]) -> String {
-        self.relation(table, given, true)
-    }
-
-    /// The same without ordinals, which cost the server a little for each row.
-    pub(super) fn unnumbered(self, table: &TableSql, given: &[usize]) -> String {
-        self.relation(table, given, false)
-    }
-
-    fn relation(self, table: &TableSql, given: &[usize], numbered: bool) -> String {
-        let alias = |aliases: &str| match numbered {
-            true => format!("WITH ORDINALITY AS s({aliases}, o)"),
-            false => format!("AS s({aliases})"),
-        };
+    /// The FROM item, with its alias `s`, and the rows' ordinals. The values of some columns are `compared` with others;
+    /// those of the rest are only stored.
+    pub(super) fn numbered(self, table: &TableSql, given: &[usize], compared: &[usize]) -> String {
+        let alias = |aliases: &str| format!("WITH ORDINALITY AS s({aliases}, o)");
         match self {
             Source::Rows => format!("unnest($1::{}[]) {}", table.name, alias(&row_aliases(table, given))),
-            Source::Columns if numbered => {
+            Source::Columns => {
                 let layout = columns_layout(table, given);
                 let mut parameters: Vec<String> =
-                    layout.single.iter().map(|&c| table.columns[c].type_sql.clone()).collect();
+                    layout.single.iter().map(|&c| table.columns[c].type_of(c, compared).to_owned()).collect();
                 let mut aliases: Vec<String> = layout.single.iter().map(|c| format!("c{c}")).collect();
                 if !layout.whole.is_empty() {
                     parameters.push(table.name.clone());
@@ -76,13 +65,19 @@ impl Source {
                 let parameters = list(parameters.iter().enumerate(), ", ", |(n, ty)| format!("${}::{ty}[]", n + 1));
                 collated(table, given, format!("unnest({parameters}) {}", alias(&aliases.join(", "))))
             }
-            Source::Columns => side_by_side(table, &columns_layout(table, given)),
             Source::Stage => format!("{STAGE} AS s"),
         }
     }
-}
 
-impl Source {
+    /// The same without ordinals, which cost the server a little for each row.
+    pub(super) fn unnumbered(self, table: &TableSql, given: &[usize], compared: &[usize]) -> String {
+        match self {
+            Source::Rows => format!("unnest($1::{}[]) AS s({})", table.name, row_aliases(table, given)),
+            Source::Columns => side_by_side(table, &columns_layout(table, given), compared),
+            Source::Stage => format!("{STAGE} AS s"),
+        }
+    }
+
     /// That the key of `t` is one of those sent, where one array has them and that is all there is to know of them:
     /// the server looks a key up in an array quicker than it joins a function's rows.
     pub(super) fn equals_any(self, table: &TableSql, key: &[usize]) -> Option<String> {
@@ -113,9 +108,10 @@ fn collated(table: &TableSql, given: &[usize], unnest: String) -> String {
 
 /// Rows of one array per column. In a list of what is selected the server takes the arrays' elements one row after the
 /// other; as an item of FROM it would first write all rows of each array down, and read them again.
-fn side_by_side(table: &TableSql, layout: &ColumnsLayout) -> String {
-    let of =
-        |(n, &c): (usize, &usize)| collate(table, c, &format!("unnest(${}::{}[])", n + 1, table.columns[c].type_sql));
+fn side_by_side(table: &TableSql, layout: &ColumnsLayout, compared: &[usize]) -> String {
+    let of = |(n, &c): (usize, &usize)| {
+        collate(table, c, &format!("unnest(${}::{}[])", n + 1, table.columns[c].type_of(c, compared)))
+    };
     let single = list(layout.single.iter().enumerate(), ", ", of);
     if layout.whole.is_empty() {
         return format!("(SELECT {single}) AS s");
@@ -134,12 +130,6 @@ fn row_aliases(table: &TableSql, given: &[usize]) -> String {
         Some(c) if given.contains(c) => format!("c{c}"),
         _ => format!("x{n}"),
     })
-}
-
-/// Whether a statement asks a staging table for the ordinals of its rows.
-pub(crate) fn asks_ordinals(table: &TableSql, form: Form) -> bool {
-    // An upsert that joins what was written with what was sent sorts that first.
-    form != Form::Count || table.hides_xmax
 }
 
 /// Makes the staging table: the given columns with the target's own types and collations, and if they are asked for,

@@ -41,7 +41,7 @@ pub(crate) struct Reference<'a> {
 /// The text that answers the ordinals of the rows that write a reference which points nowhere. The rows give the
 /// columns `given`.
 pub(crate) fn dangling(table: &TableSql, given: &[usize], reference: &Reference<'_>, written: &Written) -> String {
-    let from = Source::Columns.numbered(table, given);
+    let from = Source::Columns.numbered(table, given, given);
     let Reference { columns, to, referenced } = reference;
     let is_given = |columns: &[usize]| list(columns, " AND ", |c| format!("s.c{c} IS NOT NULL"));
     let matches = list(columns.iter().zip(*referenced), " AND ", |(c, name)| format!("r.{} = s.c{c}", quote(name)));
@@ -69,7 +69,7 @@ pub(crate) fn dangling(table: &TableSql, given: &[usize], reference: &Reference<
 /// The text that answers the ordinals of the rows whose key is stored already, or another row's before, and of
 /// each whether it is only that: then it depends on the other row whether this one can go in.
 pub(crate) fn taken(table: &TableSql, key: &[usize]) -> String {
-    let from = Source::Columns.numbered(table, key);
+    let from = Source::Columns.numbered(table, key, key);
     let given = list(key, " AND ", |c| format!("s.c{c} IS NOT NULL"));
     let same = list(key, ", ", |c| format!("s.c{c}"));
     let columns = list(key, ", ", |c| format!("s.c{c}"));
@@ -84,7 +84,7 @@ pub(crate) fn taken(table: &TableSql, key: &[usize]) -> String {
 
 /// The text that answers the ordinals of the rows for which a check does not hold.
 pub(crate) fn unchecked(table: &TableSql, columns: &[usize], expression: &str) -> String {
-    let from = Source::Columns.numbered(table, columns);
+    let from = Source::Columns.numbered(table, columns, columns);
     // The expression names the table's columns; the ordinal has a name that nobody gives one.
     let named = list(columns, ", ", |&c| format!("s.c{c} AS {}", table.columns[c].name));
     format!(

@@ -56,6 +56,8 @@ pub(crate) struct ColumnSql {
     pub(crate) name: String,
     /// The type to cast a parameter's elements to.
     pub(crate) type_sql: String,
+    /// The same without a modifier, for what is only stored: there the column's own modifier holds, as it is by then.
+    pub(crate) bare_type_sql: String,
     /// Whether `unnest` would take the column's values apart: arrays and composites.
     pub(crate) taken_apart: bool,
     /// Whether the type has an equality.
@@ -82,6 +84,12 @@ pub(crate) struct ColumnSql {
 }
 
 impl ColumnSql {
+    /// The type of a parameter with values of this column, which is the one at `position`. What is compared with stored
+    /// values is rounded as these were; what is only stored is rounded by the column as it is by then.
+    pub(super) fn type_of(&self, position: usize, compared: &[usize]) -> &str {
+        if compared.contains(&position) { &self.type_sql } else { &self.bare_type_sql }
+    }
+
     /// The expression that draws a value from the column's sequence, in the column's type; `None` where the server
     /// sets it in another way. (Such values can be drawn before their rows are sent: nothing else depends on them.)
     pub(crate) fn sequence(&self) -> Option<String> {
@@ -130,6 +138,7 @@ impl TableSql {
             Some(ColumnSql {
                 name: quote(column.name),
                 type_sql: found.type_sql.clone(),
+                bare_type_sql: found.bare_type_sql.clone(),
                 taken_apart: found.taken_apart,
                 comparable: is_comparable(&found.ty),
                 equal_bytes: found.equal_bytes(),
@@ -198,6 +207,7 @@ impl TableSql {
                 not_null: is_not_null,
                 alone: is_not_null && model.keys().any(|key| key.columns == [position]),
                 json: type_sql == "json",
+                bare_type_sql: type_sql.clone(),
                 type_sql,
                 collation: None,
                 identity: default.is_some(),

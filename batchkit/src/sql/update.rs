@@ -33,11 +33,12 @@ pub(crate) fn update(table: &TableSql, source: Source, verb: &Update<'_>, form: 
     let changed = if verb.if_changed { format!(" AND {differs}") } else { String::new() };
     let version = and_version(table, verb.version, value);
     let set = assignments(table, &set.into_iter().chain(next_version(table)).collect::<Vec<_>>());
+    let compared = if verb.if_changed || verb.version.is_some() { verb.given } else { verb.key };
     if form == Form::Count {
-        let from = source.unnumbered(table, verb.given);
+        let from = source.unnumbered(table, verb.given, compared);
         return format!("UPDATE {} AS t SET {set} FROM {from} WHERE {matches}{changed}", table.name);
     }
-    let from = source.numbered(table, verb.given);
+    let from = source.numbered(table, verb.given, compared);
     let returned = returned_columns(table, form, "t");
     let (updated, missing) = (letter(Outcome::Updated), letter(Outcome::Missing));
     let done = format!(

@@ -46,7 +46,7 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
         // Nothing is joined, so the rows come in the order in which they were sent, and none is kept meanwhile.
         return format!(
             "WITH d AS ({insert} FROM {} ON CONFLICT ({}) {conflict} RETURNING t.xmax = 0 AS i) SELECT {} FROM d",
-            source.unnumbered(table, verb.given),
+            source.unnumbered(table, verb.given, &[]),
             target(table, verb),
             counts("d.i")
         );
@@ -60,7 +60,7 @@ pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: 
         ),
         false => (String::new(), "d.i"),
     };
-    let from = source.numbered(table, verb.given);
+    let from = source.numbered(table, verb.given, verb.target);
     let target = target(table, verb);
     let asked = if table.hides_xmax { "true" } else { "t.xmax = 0" };
     let returned_key = list(verb.target, ", ", |&c| format!("t.{} AS k{c}", table.columns[c].name));

@@ -76,8 +76,8 @@ pub(crate) fn row_array(rows: &EncodedRows, row_type: &RowType) -> Array {
     Array::new(row_type.oid, rows.len(), out.freeze())
 }
 
-/// One array for each of the fields named, with the OID of its elements' type: the parameters of
-/// `unnest($1::int8[], $2::text[])`.
+/// One array for each of the fields named, with the OID of its elements' type: the parameters that `unnest` takes apart
+/// side by side.
 pub(crate) fn column_arrays(rows: &EncodedRows, fields: &[(usize, Oid)]) -> Vec<Array> {
     let in_columns = fields.iter().map(|(field, oid)| {
         let column = rows.column(*field)?;
