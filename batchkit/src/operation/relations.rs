@@ -348,18 +348,18 @@ impl Relate for Server<'_, '_> {
             if reads.is_empty() {
                 return Ok(known.into_iter().map(Option::unwrap_or_default).collect());
             }
-            let error =
-                match policy.within_deadline(Box::pin(self.ask(Plans::of(most, Plans::FEW), &reads)).as_mut()).await {
-                    Ok(answers) => {
-                        let mut answers = answers.into_iter();
-                        let blocks = |(asked, known): (&Option<Asked<'_>>, &mut Option<Answers>)| match asked {
-                            None => Ok(known.take().unwrap_or_default()),
-                            Some(asked) => asked.answers(&mut answers),
-                        };
-                        return asked.iter().zip(&mut known).map(blocks).collect();
-                    }
-                    Err(error) => error,
-                };
+            let plans = Plans::of(most, Plans::FEW);
+            let error = match policy.within_deadline(Box::pin(self.ask(plans, &reads)).as_mut()).await {
+                Ok(answers) => {
+                    let mut answers = answers.into_iter();
+                    let blocks = |(asked, known): (&Option<Asked<'_>>, &mut Option<Answers>)| match asked {
+                        None => Ok(known.take().unwrap_or_default()),
+                        Some(asked) => asked.answers(&mut answers),
+                    };
+                    return asked.iter().zip(&mut known).map(blocks).collect();
+                }
+                Err(error) => error,
+            };
             let is_changed = error.tells_of_a_changed_table();
             if is_changed {
                 self.engine.forget();

@@ -140,7 +140,7 @@ impl Target<'_> {
                 shape: form.has_rows().then(|| matching.shape(self.known.answered_types(form))),
                 foretold: None,
                 matching,
-                few: self.few_rows(verb, carrier_source, form),
+                planned_as_few: self.planned_as_few(verb, carrier_source, form),
             }
         };
         let ByRows { few, many } = plan::by_rows(asked, &facts)?;
@@ -173,7 +173,7 @@ impl Target<'_> {
             statement: INSERTED,
             draw,
             matching: Matching::Ordinal,
-            few: Plans::FEW,
+            planned_as_few: Plans::FEW,
         }
     }
 
@@ -211,8 +211,8 @@ impl Target<'_> {
         RowType { oid: self.known.table.row_type, columns, lock: self.lock() }
     }
 
-    /// For how many rows a verb's statement has plans that are made for few.
-    fn few_rows(&self, verb: &dyn Verb, source: Option<Source>, form: Form) -> usize {
+    /// Up to how many rows a verb's statement has plans that are made for few.
+    fn planned_as_few(&self, verb: &dyn Verb, source: Option<Source>, form: Form) -> usize {
         let Known { model, table, sql, .. } = self.known;
         let looked_up = source.and_then(|source| verb.looks_up(sql, source, form));
         let has_index = |column: usize| table.keys.iter().any(|key| key.is_alone(model.columns[column].name));

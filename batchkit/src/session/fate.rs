@@ -43,7 +43,7 @@ pub(crate) enum Fate {
     Undecided,
 }
 
-/// What [`Server`] is read from. (As text it would cost the server as much as the rest of the statement.)
+/// What [`Server`] is read from, in binary: as texts they would cost each transaction a microsecond more.
 const STARTED: &str = "pg_postmaster_start_time()";
 const RESET: &str = "pg_stat_get_bgwriter_stat_reset_time()";
 

@@ -33,8 +33,8 @@ pub(crate) struct Way {
     pub(crate) foretold: Option<Foreknown>,
     /// How answered rows find those that were sent.
     pub(crate) matching: Matching,
-    /// For how many rows its statement has plans that are made for few.
-    pub(crate) few: usize,
+    /// Up to how many rows its statement has plans that are made for few.
+    pub(crate) planned_as_few: usize,
 }
 
 impl Way {
@@ -47,7 +47,7 @@ impl Way {
     pub(super) fn plans(&self, rows: usize) -> Plans {
         match self.carrier {
             Carrier::Single(_) => Plans::OfFew,
-            _ => Plans::of(rows, self.few),
+            _ => Plans::of(rows, self.planned_as_few),
         }
     }
 
