@@ -188,7 +188,7 @@ pub(crate) fn decode_answered<M: ReadRow>(rows: &EncodedRows, types: &[ColumnTyp
 /// The same, behind others. The first row that cannot be read, with its error.
 fn decode_all<M: ReadRow>(rows: &EncodedRows, types: &[ColumnType], into: &mut Vec<M>) -> Result<(), (usize, Error)> {
     into.reserve(rows.len());
-    let mut decoded = rows.take_all_decoded().into_iter();
+    let mut decoded = rows.take_all_decoded().into_rows();
     for row in 0..rows.len() {
         let one = match decoded.next().flatten() {
             Some(decoded) => decoded.map_err(unreadable::<M>),

@@ -73,7 +73,7 @@ impl Block {
             let field = field?;
             match (owner, last) {
                 (Owner::Position, _) => usize::try_from(i64::from_be_bytes(field.try_into().ok()?)).ok(),
-                (Owner::Key(_), Some((key, number))) if key == field => Some(number),
+                (Owner::Key(_), Some((key, number))) if is_same(key, field) => Some(number),
                 (Owner::Key(_), _) => {
                     let (key, number) = positions.get_key_value(field)?;
                     last = Some((key, *number));
@@ -82,7 +82,10 @@ impl Block {
             }
         };
         let unknown = || Error::new(ErrorKind::Accounting, "a related row belongs to no key");
-        let owners = rows.fields_at(0).map(|field| owned(field).ok_or_else(unknown)).collect::<Result<Vec<_>>>()?;
+        let mut owners = Vec::with_capacity(rows.len());
+        for field in rows.fields_at(0) {
+            owners.push(owned(field).ok_or_else(unknown)?);
+        }
         let order = if order == 0 { None } else { sorted(&rows, 1..=order) };
         Ok(Block { rows, owners, order })
     }
@@ -107,6 +110,11 @@ impl Block {
         Block { rows, owners, order }
     }
 
+    /// The positions of the rows' keys, where the rows are to be taken as they are.
+    pub(crate) fn in_step(&self) -> Option<&[usize]> {
+        (self.order.is_none() && !self.owners.contains(&NOBODY)).then_some(&self.owners)
+    }
+
     /// The rows in their order: the position of each one's key, and its place in [`rows`](Self::rows).
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, usize)> {
         let row = |place: usize| {
@@ -114,6 +122,15 @@ impl Block {
             (self.owners[row], row)
         };
         (0..self.rows.len()).map(row).filter(|(owner, _)| *owner != NOBODY)
+    }
+}
+
+/// Whether two keys have the same bytes. Most have eight of them, for which nothing has to be called.
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    match (<[u8; 8]>::try_from(one), <[u8; 8]>::try_from(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
     }
 }
 
@@ -133,6 +150,11 @@ fn ordinal(field: &[u8]) -> Option<i64> {
 
 /// The rows by these fields, which are integers; `None` where that is the order they have.
 fn sorted(rows: &EncodedRows, fields: RangeInclusive<usize>) -> Option<Vec<usize>> {
+    if fields.start() == fields.end()
+        && rows.fields_at(*fields.start()).is_sorted_by_key(|field| field.and_then(ordinal))
+    {
+        return None;
+    }
     let values = |field| rows.fields_at(field).map(|field| field.and_then(ordinal)).collect::<Vec<_>>();
     let columns: Vec<_> = fields.map(values).collect();
     let compare = |one: usize, other: usize| {

@@ -199,9 +199,16 @@ impl<M: ReadRow, V: RelatedValue<Target: ReadRow>> Branch<M> for Field<M, V> {
         self.owners.reserve(count);
         for block in &answers {
             let mut decoded = block.rows.take_all_decoded();
+            if let Some(owners) = block.in_step().filter(|owners| owners.len() == decoded.len()) {
+                self.owners.extend_from_slice(owners);
+                for row in decoded.into_rows().flatten() {
+                    rows.push(row.map_err(unreadable::<V::Target>)?);
+                }
+                continue;
+            }
             for (owner, row) in block.iter() {
                 self.owners.push(owner);
-                rows.push(match decoded.get_mut(row).and_then(Option::take) {
+                rows.push(match decoded.take(row) {
                     Some(decoded) => decoded.map_err(unreadable::<V::Target>)?,
                     None => decode(block.rows.fields(row), &types)?,
                 });

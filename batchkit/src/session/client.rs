@@ -20,7 +20,7 @@ use super::values::Unprinted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::Stage;
 use crate::settings::{Opening, Plans};
-use crate::wire::{Decoder, EncodedRows, Raw, RowForm, RowsBuilder};
+use crate::wire::{Decoder, EncodedRows, Raw, RowForm, RowsBuilder, Seen};
 
 /// A transaction of the caller's. One call at a time: hence `&mut`.
 #[async_trait]
@@ -470,13 +470,18 @@ pub(super) async fn read_decoded(stream: RowStream, decoder: Option<&Decoder>) -
     let mut rows =
         decoder.map_or_else(RowsBuilder::default, |decoder| RowsBuilder::of(RowForm::Columns, decoder.kept.len()));
     let mut decoding = decoder.map(|decoder| (decoder, (decoder.start)()));
+    // Up to the last one that is kept.
+    let wanted = decoder.map_or(0, |decoder| {
+        decoder.kept.iter().filter_map(|field| field.checked_sub(decoder.first)).max().map_or(0, |last| last + 1)
+    });
     while let Some(row) = stream.next().await {
         let row = row?;
         match &mut decoding {
-            None => push(&mut rows, &row, 0..row.len())?,
+            None => push(&mut rows, &row)?,
             Some((decoder, decoding)) => {
-                decoding.push(&row, decoder.first, &decoder.types);
-                push(&mut rows, &row, decoder.kept.iter().copied())?;
+                let seen = Seen::of(wanted);
+                decoding.push(&row, decoder.first, &decoder.types, &seen);
+                keep(&mut rows, &row, decoder, &seen)?;
             }
         }
     }
@@ -484,16 +489,31 @@ pub(super) async fn read_decoded(stream: RowStream, decoder: Option<&Decoder>) -
     Ok((rows.finish().with_decoded(decoded), stream.rows_affected().unwrap_or(0)))
 }
 
-/// Appends these fields of a row.
-pub(super) fn push(rows: &mut RowsBuilder, row: &Row, fields: impl ExactSizeIterator<Item = usize>) -> Result<()> {
+/// Appends all fields of a row.
+pub(super) fn push(rows: &mut RowsBuilder, row: &Row) -> Result<()> {
     let mut refused = None;
-    let field = |column| match row.try_get::<_, Raw<'_>>(column) {
+    rows.push_raw((0..row.len()).map(|field| raw(row, field, &mut refused)));
+    refused.map_or(Ok(()), Err)
+}
+
+/// Appends the fields of a row that are kept beside what it was decoded to.
+fn keep<'r>(rows: &mut RowsBuilder, row: &'r Row, decoder: &Decoder, seen: &Seen<'r>) -> Result<()> {
+    let mut refused = None;
+    rows.push_raw_beside(|number| {
+        let field = decoder.kept[number];
+        let seen = field.checked_sub(decoder.first).and_then(|field| seen.get(field));
+        seen.unwrap_or_else(|| raw(row, field, &mut refused))
+    });
+    refused.map_or(Ok(()), Err)
+}
+
+/// A field's bytes; NULL where the driver refuses it.
+fn raw<'r>(row: &'r Row, field: usize, refused: &mut Option<Error>) -> Option<&'r [u8]> {
+    match row.try_get::<_, Raw<'r>>(field) {
         Ok(raw) => raw.0,
         Err(error) => {
-            refused = Some(error);
+            *refused = Some(error.into());
             None
         }
-    };
-    rows.push_raw(fields.map(field));
-    refused.map_or(Ok(()), |error| Err(error.into()))
+    }
 }

@@ -182,7 +182,7 @@ async fn piece(
     let mut rows = RowsBuilder::default();
     while let Some(row) = stream.next().await {
         let row = row?;
-        push(&mut rows, &row, 0..row.len())?;
+        push(&mut rows, &row)?;
         if rows.byte_len() >= MOST_BYTES {
             return Ok((rows.finish(), false));
         }

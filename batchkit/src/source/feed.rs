@@ -1,7 +1,6 @@
 //! The caller's rows and keys behind one object-safe trait: the last place that knows their types.
 
 use std::fmt::Display;
-use std::iter::Peekable;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use futures_util::Stream;
 
 use super::chunks::Limits;
 use super::graph::{ChildFault, ChildLayout, write_children};
+use super::items::Items;
 use crate::model::{BatchModel, Child, KeyFor, WriteRow};
 use crate::reject::{KeyShape, RejectKey};
 use crate::wire::{ColumnType, ColumnWriter, EncodedRows, Fault, RowForm, RowWriter, RowsBuilder};
@@ -137,7 +137,7 @@ fn encode_one_by_one(feed: &mut (impl Feed + ?Sized), layout: &Layout, into: &mu
 /// Encodes the next rows by `write_all`, until there are as many as a chunk has; on a fault, the row's key by itself.
 #[inline]
 fn encode_plain<R>(
-    rows: &mut impl Iterator<Item = R>,
+    rows: &mut Items<impl Iterator<Item = R>>,
     layout: &Layout,
     into: &mut RowsBuilder,
     limits: Limits,
@@ -159,22 +159,30 @@ fn encode_plain<R>(
 /// Pushes the next rows until there are as many as a chunk has: the row that has no form, or `None` of it at the end.
 #[inline]
 fn push_many<R>(
-    rows: &mut impl Iterator<Item = R>,
+    rows: &mut Items<impl Iterator<Item = R>>,
     into: &mut RowsBuilder,
     limits: Limits,
     push: impl Fn(&R, &mut RowsBuilder) -> Result<(), (usize, Fault)>,
 ) -> Option<Option<(R, (usize, Fault))>> {
-    while into.len() < limits.rows && into.byte_len() < limits.bytes {
-        let Some(row) = rows.next() else { return Some(None) };
-        if into.len() == 1 {
-            // An iterator may not keep its word.
-            into.reserve(rows.size_hint().0.min(limits.rows), limits.bytes);
-        }
+    let has_room = |into: &RowsBuilder| into.len() < limits.rows && into.byte_len() < limits.bytes;
+    if !has_room(into) {
+        return None;
+    }
+    let mut next = rows.next();
+    loop {
+        let Some(row) = next else { return Some(None) };
         if let Err(bad) = push(&row, into) {
             return Some(Some((row, bad)));
         }
+        if !has_room(into) {
+            return None;
+        }
+        if into.len() == 1 {
+            // An iterator may not keep its word.
+            into.reserve(rows.behind.size_hint().0.min(limits.rows), limits.bytes);
+        }
+        next = rows.behind.next();
     }
-    None
 }
 
 /// What is told of a row that has no form.
@@ -213,17 +221,12 @@ fn encode_row<M: BatchModel, R: WriteRow<M>>(row: &R, layout: &Layout, into: &mu
     Encoded::InvalidBelow(fault)
 }
 
-fn known_len(rows: &impl Iterator) -> Option<usize> {
-    let (least, most) = rows.size_hint();
-    most.filter(|most| *most == least)
-}
-
 /// Rows of a [`WriteRow`] type.
-pub(crate) struct RowFeed<I: Iterator, M>(Peekable<I>, PhantomData<fn() -> M>);
+pub(crate) struct RowFeed<I: Iterator, M>(Items<I>, PhantomData<fn() -> M>);
 
 impl<I: Iterator, M> RowFeed<I, M> {
     pub(crate) fn new(rows: I) -> Self {
-        RowFeed(rows.peekable(), PhantomData)
+        RowFeed(Items::new(rows), PhantomData)
     }
 }
 
@@ -252,11 +255,11 @@ where
     }
 
     fn is_empty(&mut self) -> bool {
-        self.0.peek().is_none()
+        self.0.is_empty()
     }
 
     fn known_len(&self) -> Option<usize> {
-        known_len(&self.0)
+        self.0.known_len()
     }
 
     fn count_rest(&mut self) -> usize {
@@ -326,14 +329,14 @@ where
 
 /// Values of any kind, each of which `process` makes a row of the type `R`, or drops, or fails.
 pub(crate) struct ProcessedFeed<I: Iterator, F, R, M> {
-    values: Peekable<I>,
+    values: Items<I>,
     process: Arc<F>,
     to: PhantomData<fn() -> (R, M)>,
 }
 
 impl<I: Iterator, F, R, M> ProcessedFeed<I, F, R, M> {
     pub(crate) fn new(values: I, process: Arc<F>) -> Self {
-        ProcessedFeed { values: values.peekable(), process, to: PhantomData }
+        ProcessedFeed { values: Items::new(values), process, to: PhantomData }
     }
 }
 
@@ -374,11 +377,11 @@ where
     }
 
     fn is_empty(&mut self) -> bool {
-        self.values.peek().is_none()
+        self.values.is_empty()
     }
 
     fn known_len(&self) -> Option<usize> {
-        known_len(&self.values)
+        self.values.known_len()
     }
 
     fn count_rest(&mut self) -> usize {
@@ -404,11 +407,11 @@ where
 }
 
 /// Keys of the type `K`.
-pub(crate) struct KeyFeed<I: Iterator, K>(Peekable<I>, PhantomData<fn() -> K>);
+pub(crate) struct KeyFeed<I: Iterator, K>(Items<I>, PhantomData<fn() -> K>);
 
 impl<I: Iterator, K> KeyFeed<I, K> {
     pub(crate) fn new(keys: I) -> Self {
-        KeyFeed(keys.peekable(), PhantomData)
+        KeyFeed(Items::new(keys), PhantomData)
     }
 }
 
@@ -431,11 +434,11 @@ where
     }
 
     fn is_empty(&mut self) -> bool {
-        self.0.peek().is_none()
+        self.0.is_empty()
     }
 
     fn known_len(&self) -> Option<usize> {
-        known_len(&self.0)
+        self.0.known_len()
     }
 
     fn count_rest(&mut self) -> usize {

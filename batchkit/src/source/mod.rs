@@ -14,6 +14,7 @@ mod chunks;
 mod feed;
 mod graph;
 mod input;
+mod items;
 mod order;
 mod pace;
 mod positions;

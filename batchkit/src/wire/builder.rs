@@ -223,11 +223,8 @@ impl RowsBuilder {
     pub(crate) fn push_raw<'a>(&mut self, fields: impl Iterator<Item = Option<&'a [u8]>>) {
         debug_assert!(matches!(self.form, RowForm::Copy | RowForm::Columns));
         if self.form == RowForm::Columns {
-            for (column, field) in self.columns.iter_mut().zip(fields) {
-                put_field(&mut column.bytes, field);
-            }
-            self.end_columns();
-            return;
+            let mut fields = fields;
+            return self.push_raw_beside(|_| fields.next().flatten());
         }
         let start = self.bytes.len();
         self.bytes.put_i16(0);
@@ -239,6 +236,18 @@ impl RowsBuilder {
         self.bytes[start..start + 2].copy_from_slice(&i16::to_be_bytes(count));
         self.own_bytes = self.bytes.len();
         self.ends.push(self.own_bytes);
+        self.len += 1;
+    }
+
+    /// Appends one row of raw fields, each by its number. (In columns.)
+    #[inline]
+    pub(crate) fn push_raw_beside<'a>(&mut self, mut field: impl FnMut(usize) -> Option<&'a [u8]>) {
+        let mut bytes = 0;
+        for (number, column) in self.columns.iter_mut().enumerate() {
+            put_field(&mut column.bytes, field(number));
+            bytes += column.end_row(self.len);
+        }
+        self.own_bytes = bytes;
         self.len += 1;
     }
 

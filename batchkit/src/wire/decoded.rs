@@ -8,13 +8,14 @@ use tokio_postgres::Row;
 
 use super::column_type::ColumnType;
 use super::fault::ReadFault;
-use super::read::RowReader;
+use super::read::{RowReader, Seen};
 use crate::model::ReadRow;
 
 /// Decodes rows to a type that only this knows.
 pub(crate) trait Decoding: Send {
-    /// Takes the next row, whose fields of these types begin with number `first`.
-    fn push(&mut self, row: &Row, first: usize, types: &[ColumnType]);
+    /// Takes the next row, whose fields of these types begin with number `first`, and notes the fields that it has
+    /// seen.
+    fn push<'r>(&mut self, row: &'r Row, first: usize, types: &'r [ColumnType], seen: &'r Seen<'r>);
 
     /// The rows.
     fn finish(self: Box<Self>) -> Decoded;
@@ -25,7 +26,7 @@ pub(crate) type Start = fn() -> Box<dyn Decoding>;
 
 /// Starts to decode rows of `M`.
 pub(crate) fn decoding<M: ReadRow>() -> Box<dyn Decoding> {
-    Box::new(Rows::<M>(Vec::new()))
+    Box::new(DecodedRows::<M>::default())
 }
 
 /// How the rows of an answer are decoded as they come.
@@ -41,11 +42,53 @@ pub(crate) struct Decoder {
     pub(crate) kept: Vec<usize>,
 }
 
-struct Rows<M>(Vec<Option<Result<M, ReadFault>>>);
+/// What rows were decoded to, each there until it is taken. In pieces: one list of all that grows would be copied over
+/// and over.
+pub(crate) struct DecodedRows<M>(Vec<Vec<Option<Result<M, ReadFault>>>>);
 
-impl<M: ReadRow> Decoding for Rows<M> {
-    fn push(&mut self, row: &Row, first: usize, types: &[ColumnType]) {
-        self.0.push(Some(M::read(&mut RowReader::of(row, first, types))));
+impl<M> Default for DecodedRows<M> {
+    fn default() -> Self {
+        DecodedRows(Vec::new())
+    }
+}
+
+impl<M> DecodedRows<M> {
+    /// The rows of one piece.
+    const PIECE: usize = 1024;
+
+    #[inline]
+    fn push(&mut self, row: Result<M, ReadFault>) {
+        match self.0.last_mut() {
+            Some(piece) if piece.len() < Self::PIECE => piece.push(Some(row)),
+            // The first piece may stay small.
+            None => self.0.push(vec![Some(row)]),
+            Some(_) => {
+                let mut piece = Vec::with_capacity(Self::PIECE);
+                piece.push(Some(row));
+                self.0.push(piece);
+            }
+        }
+    }
+
+    /// Takes a row out.
+    pub(crate) fn take(&mut self, row: usize) -> Option<Result<M, ReadFault>> {
+        self.0.get_mut(row / Self::PIECE)?.get_mut(row % Self::PIECE)?.take()
+    }
+
+    /// The number of rows, those that were taken too.
+    pub(crate) fn len(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+
+    /// All rows, in their order; `None` of those that were taken.
+    pub(crate) fn into_rows(self) -> impl Iterator<Item = Option<Result<M, ReadFault>>> {
+        self.0.into_iter().flatten()
+    }
+}
+
+impl<M: ReadRow> Decoding for DecodedRows<M> {
+    fn push<'r>(&mut self, row: &'r Row, first: usize, types: &'r [ColumnType], seen: &'r Seen<'r>) {
+        self.push(M::read(&mut RowReader::of(row, first, types, seen)));
     }
 
     fn finish(self: Box<Self>) -> Decoded {
@@ -53,19 +96,19 @@ impl<M: ReadRow> Decoding for Rows<M> {
     }
 }
 
-/// Decoded rows, each there until it is taken.
+/// [`DecodedRows`] of a type that only their taker knows.
 pub(crate) struct Decoded(Mutex<Box<dyn Any + Send>>);
 
 impl Decoded {
     /// Takes a row out.
     pub(super) fn take<M: ReadRow>(&self, row: usize) -> Option<Result<M, ReadFault>> {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.downcast_mut::<Rows<M>>()?.0.get_mut(row)?.take()
+        rows.downcast_mut::<DecodedRows<M>>()?.take(row)
     }
 
     /// Takes all rows out.
-    pub(super) fn take_all<M: ReadRow>(&self) -> Vec<Option<Result<M, ReadFault>>> {
+    pub(super) fn take_all<M: ReadRow>(&self) -> DecodedRows<M> {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.downcast_mut::<Rows<M>>().map(|rows| std::mem::take(&mut rows.0)).unwrap_or_default()
+        rows.downcast_mut::<DecodedRows<M>>().map(std::mem::take).unwrap_or_default()
     }
 }

@@ -27,8 +27,8 @@ pub(crate) use decoded::{Decoder, Start, decoding};
 pub use fault::{Fault, ReadFault, ReadReason};
 pub(crate) use fields::RawFields;
 pub(crate) use form::RowForm;
-pub(crate) use read::Raw;
 pub use read::RowReader;
+pub(crate) use read::{Raw, Seen};
 pub(crate) use rows::EncodedRows;
 pub use write::{ColumnWriter, RowWriter};
 

@@ -1,6 +1,7 @@
 //! Reading one row: field by field, in the order in which they were asked for.
 
 use std::any::TypeId;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use castaway::cast;
@@ -25,8 +26,46 @@ pub struct RowReader<'a> {
 enum Source<'a> {
     /// The bytes of those that were not read yet.
     Bytes(&'a [u8]),
-    /// A row as the driver has it, in which they begin with this number.
-    Driver(&'a Row, usize),
+    /// A row as the driver has it, in which they begin with this number; and those that were read.
+    Driver(&'a Row, usize, &'a Seen<'a>),
+}
+
+/// The bytes of the first fields of a row that were read: to ask the driver for them once more costs as much as to
+/// decode them.
+#[derive(Debug)]
+pub(crate) struct Seen<'a> {
+    fields: [Cell<Option<&'a [u8]>>; Seen::MOST],
+    count: Cell<usize>,
+    wanted: usize,
+}
+
+impl<'a> Seen<'a> {
+    /// More are not remembered.
+    const MOST: usize = 8;
+
+    /// Nothing yet; so many fields are to be remembered.
+    #[inline]
+    pub(crate) fn of(wanted: usize) -> Self {
+        Seen { fields: Default::default(), count: Cell::new(0), wanted }
+    }
+
+    /// A field, if it was read and is remembered; `None` of that is NULL.
+    #[inline]
+    pub(crate) fn get(&self, field: usize) -> Option<Option<&'a [u8]>> {
+        self.fields.get(field).filter(|_| field < self.count.get()).map(Cell::get)
+    }
+
+    /// Remembers the next field.
+    #[inline]
+    fn next(&self, field: Option<&'a [u8]>) {
+        let count = self.count.get();
+        if count < self.wanted
+            && let Some(place) = self.fields.get(count)
+        {
+            place.set(field);
+            self.count.set(count + 1);
+        }
+    }
 }
 
 /// A field's bytes as the server sent them.
@@ -52,9 +91,9 @@ impl<'a> RowReader<'a> {
         RowReader { from: Source::Bytes(row), columns, next: 0 }
     }
 
-    /// Starts at this field of a row that the driver has.
-    pub(crate) fn of(row: &'a Row, first: usize, columns: &'a [ColumnType]) -> Self {
-        RowReader { from: Source::Driver(row, first), columns, next: 0 }
+    /// Starts at this field of a row that the driver has; what is read is noted in `seen`.
+    pub(crate) fn of(row: &'a Row, first: usize, columns: &'a [ColumnType], seen: &'a Seen<'a>) -> Self {
+        RowReader { from: Source::Driver(row, first, seen), columns, next: 0 }
     }
 
     /// Reads the next field.
@@ -112,8 +151,9 @@ impl<'a> RowReader<'a> {
         self.next += 1;
         let rest = match &mut self.from {
             Source::Bytes(rest) => rest,
-            Source::Driver(row, first) => {
+            Source::Driver(row, first, seen) => {
                 let raw: Raw<'a> = row.try_get(*first + column).map_err(|_| truncated)?;
+                seen.next(raw.0);
                 return Ok((column, raw.0));
             }
         };

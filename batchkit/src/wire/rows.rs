@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use super::below::Below;
 use super::builder::RowsBuilder;
 use super::columns::Column;
-use super::decoded::Decoded;
+use super::decoded::{Decoded, DecodedRows};
 use super::fault::ReadFault;
 use super::fields::{RawFields, value};
 use super::form::RowForm;
@@ -72,7 +72,7 @@ impl EncodedRows {
     }
 
     /// The same of all rows; empty where they were not.
-    pub(crate) fn take_all_decoded<M: ReadRow>(&self) -> Vec<Option<Result<M, ReadFault>>> {
+    pub(crate) fn take_all_decoded<M: ReadRow>(&self) -> DecodedRows<M> {
         self.decoded.as_ref().map(|decoded| decoded.take_all()).unwrap_or_default()
     }
 
@@ -147,6 +147,9 @@ impl EncodedRows {
 
     /// A raw field of each row; `None` is NULL.
     pub(crate) fn fields_at(&self, field: usize) -> FieldsAt<'_> {
+        if let Some((values, width)) = self.values(field) {
+            return FieldsAt::Even(values.chunks_exact(width));
+        }
         if self.form == RowForm::Columns {
             return FieldsAt::Column { column: self.columns.get(field), rows: 0..self.len };
         }
@@ -238,6 +241,8 @@ impl EncodedRows {
 pub(crate) enum FieldsAt<'a> {
     /// Out of rows behind each other.
     Rows { bytes: &'a [u8], ends: std::slice::Iter<'a, usize>, start: usize, head: usize, gap: usize, field: usize },
+    /// Out of its column, in which all have the same length and none is NULL.
+    Even(std::slice::ChunksExact<'a, u8>),
     /// Out of its column, if there is one.
     Column { column: Option<&'a Column>, rows: Range<usize> },
 }
@@ -254,6 +259,7 @@ impl<'a> Iterator for FieldsAt<'a> {
                 *start = end;
                 Some(RawFields::behind(row, *gap).nth(*field).flatten())
             }
+            FieldsAt::Even(fields) => Some(value(fields.next()?)),
             FieldsAt::Column { column, rows } => {
                 let row = rows.next()?;
                 Some(column.and_then(|column| value(column.whole(row))))
