@@ -89,7 +89,8 @@ pub enum BatchSize {
     #[serde(rename = "xlarge")]
     XLarge,
     /// As many rows as fill 6 MiB, and 100,000 at the most; fewer after chunks that took longer than two seconds. Rows
-    /// that do not go by COPY into their table fill 2 MiB where less than 5,000 of them do. Under
+    /// that do not go by COPY into their table fill 2 MiB where less than 5,000 of them do, and more of it as long as an
+    /// eighth of a chunk's time is the wait for a server that is far away. Under
     /// [`ExecutionStrategy::Parallel`], where the number of rows is known beforehand, all workers have the same number
     /// of chunks, of at least 5,000 rows that are not so wide, and at the most 8 MiB.
     #[default]
@@ -258,7 +259,8 @@ impl BatchConfig {
     /// the sizes of chunks in docs/performance.md).
     pub(crate) const AUTO_BYTES: usize = 6 << 20;
 
-    /// The same of wide rows that do not go by COPY: the server has all of a statement's array in memory, several times.
+    /// The same of wide rows that do not go by COPY, at first: the server has all of a statement's array in memory,
+    /// several times.
     pub(crate) const WIDE_BYTES: usize = 2 << 20;
 
     /// The most rows of one chunk.

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
@@ -195,7 +194,7 @@ impl Ledger {
             committed: self.committed,
             chunks: self.chunks,
             retries: self.retries,
-            round_trips: self.round_trips.load(Ordering::Relaxed),
+            round_trips: self.round_trips.count(),
             rejects: self.rejects,
             post_dropped: self.post_dropped,
             post_failures: self.post_failures,

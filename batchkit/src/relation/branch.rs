@@ -201,8 +201,11 @@ impl<M: ReadRow, V: RelatedValue<Target: ReadRow>> Branch<M> for Field<M, V> {
             let mut decoded = block.rows.take_all_decoded();
             if let Some(owners) = block.in_step().filter(|owners| owners.len() == decoded.len()) {
                 self.owners.extend_from_slice(owners);
-                for row in decoded.into_rows().flatten() {
-                    rows.push(row.map_err(unreadable::<V::Target>)?);
+                for (row, decoded) in decoded.into_rows().enumerate() {
+                    rows.push(match decoded {
+                        Some(decoded) => decoded.map_err(unreadable::<V::Target>)?,
+                        None => decode(block.rows.fields(row), &types)?,
+                    });
                 }
                 continue;
             }

@@ -1,8 +1,11 @@
 //! One connection, pooled or the caller's, under one set of methods.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -241,7 +244,24 @@ impl<'a> Session<'a> {
         };
         pooled.vouch(false);
         let (settling, is_warm) = pooled.settling(opening, writes).await.map_err(at_begin)?;
-        let begin = pooled.execute(opening.begin);
+        // What follows BEGIN is encoded before anything is waited for.
+        let all_sent = OnceLock::<Instant>::new();
+        let begin = async {
+            let begun = pooled.execute(opening.begin).await;
+            if let Some(sent) = all_sent.get() {
+                pooled.trips.measured(sent.elapsed());
+            }
+            begun
+        };
+        let mut work = pin!(work);
+        let work = async {
+            let first = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+            let _ = all_sent.set(Instant::now());
+            match first {
+                Poll::Ready(worked) => worked,
+                Poll::Pending => work.await,
+            }
+        };
         let settle = async { pooled.settle(&settling, opening, writes, plans).await.map(tell) };
         if !is_warm {
             let (begun, settled) = tokio::join!(begin, settle);

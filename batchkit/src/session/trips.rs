@@ -1,13 +1,41 @@
-//! How often a call waits for the server. What is sent before anything is received is one round trip, however many
-//! statements it is.
+//! How often a call waits for the server, and how long the way there and back takes. What is sent before anything is
+//! received is one round trip, however many statements it is.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The round trips of a call, on all its connections.
-pub(crate) type Total = Arc<AtomicU64>;
+pub(crate) type Total = Arc<RoundTrips>;
+
+/// How many times something was sent and answered.
+#[derive(Debug, Default)]
+pub(crate) struct RoundTrips {
+    count: AtomicU64,
+    /// In nanoseconds; 0 as long as none was measured.
+    shortest: AtomicU64,
+}
+
+impl RoundTrips {
+    /// The number of round trips.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// How long a round trip takes: the shortest that was measured.
+    pub(crate) fn latency(&self) -> Option<Duration> {
+        let shortest = self.shortest.load(Ordering::Relaxed);
+        (shortest > 0).then(|| Duration::from_nanos(shortest))
+    }
+
+    fn measured(&self, time: Duration) {
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let shorter = |shortest| (shortest == 0 || time < shortest).then_some(time);
+        let _ = self.shortest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, shorter);
+    }
+}
 
 /// The round trips of one connection.
 #[derive(Debug)]
@@ -30,6 +58,11 @@ impl Trips {
         answer
     }
 
+    /// So long after something was sent that the server has no work with, its answer was there.
+    pub(super) fn measured(&self, time: Duration) {
+        self.total.measured(time);
+    }
+
     /// Something was sent and answered.
     pub(super) fn one(&self) {
         self.sent();
@@ -38,7 +71,7 @@ impl Trips {
 
     fn sent(&self) {
         if self.has_received.swap(false, Ordering::Relaxed) {
-            self.total.fetch_add(1, Ordering::Relaxed);
+            self.total.count.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

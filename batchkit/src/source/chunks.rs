@@ -74,7 +74,6 @@ pub(crate) struct Chunks<'a> {
     model: &'static Model,
     layout: Arc<Layout>,
     pace: Arc<Pace>,
-    wide_bytes: usize,
     collected: Option<Collected>,
     /// Encodes rows on other cores before their chunk's turn.
     ahead: Option<Ahead>,
@@ -119,8 +118,6 @@ const NARROW: usize = 5_000;
 pub(crate) struct Style {
     /// How large they are.
     pub(crate) pace: Arc<Pace>,
-    /// How large they are at the most where rows are wide.
-    pub(crate) wide_bytes: usize,
     /// Whether bad rows are turned away.
     pub(crate) turns_away: bool,
     /// Whether several are sent at once: then each has its rows in the order of their keys.
@@ -141,7 +138,6 @@ impl<'a> Chunks<'a> {
             builder: layout.builder(),
             layout,
             pace: style.pace,
-            wide_bytes: style.wide_bytes,
             collected: None,
             next_position: 0,
             next_chunk: 0,
@@ -239,7 +235,7 @@ impl<'a> Chunks<'a> {
     /// The next chunk; `None` at the end. A row that cannot be encoded is an error, or turned away.
     pub(crate) async fn next(&mut self) -> Result<Option<Chunk>> {
         let limits = self.next_limits();
-        let wide = Limits { bytes: limits.bytes.min(self.wide_bytes), ..limits };
+        let wide = Limits { bytes: limits.bytes.min(self.pace.wide_bytes()), ..limits };
         let (rows, positions) = match &mut self.collected {
             Some(collected) => {
                 let narrow = wide.bytes == limits.bytes || collected.are_narrow(wide);

@@ -1,4 +1,5 @@
-//! How large the next chunk may be: as large as was asked for, or less after chunks that took long.
+//! How large the next chunk may be: as large as was asked for, or less after chunks that took long; of wide rows more,
+//! where the server is far away.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,22 +12,27 @@ pub(crate) struct Pace {
     limits: Limits,
     /// The bytes of the next chunk, where these follow the time that chunks take.
     bytes: Option<AtomicUsize>,
+    /// The same of wide rows, where these have chunks of their own size.
+    wide: Option<AtomicUsize>,
 }
 
 /// A chunk that takes longer holds its locks for long, and is much to send again: the next ones are made smaller.
 const LONG: Duration = Duration::from_secs(2);
 /// Chunks are not made smaller than that: their round trips would be seen.
 const LEAST_BYTES: usize = 256 << 10;
+/// Chunks of wide rows are made larger where the wait for the server is more than this part of their time.
+const WAITED: u32 = 8;
 
 impl Pace {
     /// Chunks of one size.
     pub(crate) fn fixed(limits: Limits) -> Self {
-        Pace { limits, bytes: None }
+        Pace { limits, bytes: None, wide: None }
     }
 
-    /// Chunks of this size at first and at the most, whose size follows the time that they take.
-    pub(crate) fn adaptive(limits: Limits) -> Self {
-        Pace { limits, bytes: Some(AtomicUsize::new(limits.bytes)) }
+    /// Chunks of this size at first and at the most, whose size follows the time that they take; of wide rows of so
+    /// many bytes at first, if they have a size of their own.
+    pub(crate) fn adaptive(limits: Limits, wide: Option<usize>) -> Self {
+        Pace { limits, bytes: Some(AtomicUsize::new(limits.bytes)), wide: wide.map(AtomicUsize::new) }
     }
 
     /// How large the next chunk may be.
@@ -35,8 +41,22 @@ impl Pace {
         Limits { bytes, ..self.limits }
     }
 
-    /// How long a chunk of so many bytes took that went through.
-    pub(crate) fn took(&self, bytes: usize, time: Duration) {
+    /// How many bytes the next chunk may have if its rows are wide.
+    pub(crate) fn wide_bytes(&self) -> usize {
+        self.wide.as_ref().map_or(usize::MAX, |wide| wide.load(Ordering::Relaxed))
+    }
+
+    /// How long a chunk of so many bytes took that went through, and how long a round trip to the server takes, if that
+    /// is known.
+    pub(crate) fn took(&self, bytes: usize, time: Duration, latency: Option<Duration>) {
+        if let (Some(wide), Some(latency)) = (&self.wide, latency) {
+            let has_waited = latency * WAITED > time;
+            let _ = wide.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |limit| {
+                // A chunk that was cut by something else says nothing about larger ones.
+                let is_full = bytes > limit / 2 && bytes <= limit.saturating_mul(2);
+                (has_waited && is_full).then(|| limit.saturating_mul(2).min(self.limits.bytes))
+            });
+        }
         let Some(next) = &self.bytes else { return };
         let least = LEAST_BYTES.min(self.limits.bytes);
         // Of workers that run at once, each speaks of a chunk that was cut before the others had spoken.
@@ -61,9 +81,9 @@ mod tests {
 
     #[test]
     fn chunks_that_take_long_are_made_smaller_and_quick_ones_larger_again() {
-        let pace = Pace::adaptive(LIMITS);
+        let pace = Pace::adaptive(LIMITS, None);
         let next = |bytes, milliseconds| {
-            pace.took(bytes, Duration::from_millis(milliseconds));
+            pace.took(bytes, Duration::from_millis(milliseconds), None);
             pace.limits().bytes
         };
         assert_eq!(pace.limits().bytes, 8 * MIB);
@@ -81,9 +101,29 @@ mod tests {
     }
 
     #[test]
+    fn chunks_of_wide_rows_are_made_larger_as_long_as_most_of_their_time_is_waited() {
+        let pace = Pace::adaptive(LIMITS, Some(2 * MIB));
+        let next = |bytes, milliseconds, latency: Option<u64>| {
+            pace.took(bytes, Duration::from_millis(milliseconds), latency.map(Duration::from_millis));
+            pace.wide_bytes()
+        };
+        assert_eq!(pace.wide_bytes(), 2 * MIB);
+        assert_eq!(next(2 * MIB, 40, Some(1)), 2 * MIB);
+        assert_eq!(next(2 * MIB, 40, None), 2 * MIB);
+        // The last chunk of the input, and one of rows that are not wide, say little about larger ones.
+        assert_eq!(next(MIB / 2, 40, Some(6)), 2 * MIB);
+        assert_eq!(next(8 * MIB, 40, Some(6)), 2 * MIB);
+        assert_eq!(next(2 * MIB, 40, Some(6)), 4 * MIB);
+        assert_eq!(next(4 * MIB, 70, Some(6)), 4 * MIB);
+        assert_eq!(next(4 * MIB, 10, Some(6)), 8 * MIB);
+        assert_eq!(next(8 * MIB, 10, Some(6)), 8 * MIB);
+        assert_eq!(pace.limits().bytes, LIMITS.bytes);
+    }
+
+    #[test]
     fn a_size_that_was_asked_for_is_kept() {
         let pace = Pace::fixed(LIMITS);
-        pace.took(8 * MIB, Duration::from_secs(60));
-        assert_eq!(pace.limits().bytes, LIMITS.bytes);
+        pace.took(8 * MIB, Duration::from_secs(60), Some(Duration::from_secs(60)));
+        assert_eq!((pace.limits().bytes, pace.wide_bytes()), (LIMITS.bytes, usize::MAX));
     }
 }

@@ -304,7 +304,8 @@ impl<'p> Track<'p> {
     }
 
     fn took(&self, chunk: &UnderWay, started: Instant) {
-        self.runner.pace.took(chunk.chunk.rows.byte_len(), started.elapsed());
+        let latency = self.shared.policy.round_trips.latency();
+        self.runner.pace.took(chunk.chunk.rows.byte_len(), started.elapsed(), latency);
     }
 
     fn under_way(&self, chunk: Chunk) -> UnderWay {

@@ -30,20 +30,14 @@ pub(crate) fn style(config: &BatchConfig, rows: Option<usize>, turns_away: bool,
     use ExecutionStrategy::{Optimistic, Parallel, Pipelined, SingleQuery};
     let strategy = config.execution_strategy;
     let limits = chunked::limits(config);
+    let wide = (!by_copy).then_some(BatchConfig::WIDE_BYTES);
     let pace = match strategy {
         SingleQuery | Optimistic => Pace::fixed(single_query::LIMITS),
         _ if !config.sizes_by_itself() => Pace::fixed(limits),
-        Parallel => Pace::adaptive(parallel::limits(limits, config.max_workers, rows)),
-        _ => Pace::adaptive(Limits { bytes: BatchConfig::AUTO_BYTES, ..limits }),
+        Parallel => Pace::adaptive(parallel::limits(limits, config.max_workers, rows), wide),
+        _ => Pace::adaptive(Limits { bytes: BatchConfig::AUTO_BYTES, ..limits }, wide),
     };
-    let by_itself = config.sizes_by_itself() && !matches!(strategy, SingleQuery | Optimistic);
-    Style {
-        pace: Arc::new(pace),
-        wide_bytes: if by_itself && !by_copy { BatchConfig::WIDE_BYTES } else { usize::MAX },
-        turns_away,
-        concurrent: strategy == Parallel,
-        ahead: strategy == Pipelined,
-    }
+    Style { pace: Arc::new(pace), turns_away, concurrent: strategy == Parallel, ahead: strategy == Pipelined }
 }
 
 /// The chunks to fall back to when one of all rows fails.

@@ -82,6 +82,9 @@ impl Runner<'_> {
 
 /// Runs a chunk once, with its retries.
 trait TryChunk: Send {
+    /// What the chunks of its call have in common.
+    fn policy(&self) -> &Policy;
+
     fn try_chunk(&mut self, chunk: &Chunk, first_try: Option<FirstTry>) -> impl Future<Output = Ran> + Send;
 }
 
@@ -112,7 +115,7 @@ async fn in_parts(
         let (started, is_whole) = (Instant::now(), first_try.is_none());
         let ran = Box::pin(runner.try_chunk(&part, first_try)).instrument(span.clone()).await;
         if ran.result.is_ok() && ran.retries == 0 && is_whole {
-            pace.took(part.rows.byte_len(), started.elapsed());
+            pace.took(part.rows.byte_len(), started.elapsed(), runner.policy().round_trips.latency());
         }
         open.under_way = Positions::default();
         let smaller = match (&ran.result, fallback) {
@@ -151,12 +154,20 @@ impl Drop for Open<'_> {
 }
 
 impl TryChunk for InPool {
+    fn policy(&self) -> &Policy {
+        &self.shared.policy
+    }
+
     async fn try_chunk(&mut self, chunk: &Chunk, first_try: Option<FirstTry>) -> Ran {
         retry::run(&self.shared, chunk, first_try).await
     }
 }
 
 impl TryChunk for InCaller<'_> {
+    fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// A chunk that fails for a row's fault is rolled back to its savepoint and sent again without its bad
     /// rows, if these may be turned away.
     async fn try_chunk(&mut self, chunk: &Chunk, _: Option<FirstTry>) -> Ran {

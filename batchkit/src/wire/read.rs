@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 use std::cell::Cell;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use castaway::cast;
@@ -14,15 +15,20 @@ use super::fault::{ReadFault, ReadReason};
 use crate::model::{Convert, FromColumn};
 
 /// The fields of one row, read one after the other.
-#[derive(Debug)]
 pub struct RowReader<'a> {
     from: Source<'a>,
     columns: &'a [ColumnType],
     next: usize,
 }
 
+// Never prints a row's bytes.
+impl fmt::Debug for RowReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowReader").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
 /// Where the fields are.
-#[derive(Debug)]
 enum Source<'a> {
     /// The bytes of those that were not read yet.
     Bytes(&'a [u8]),
@@ -32,7 +38,6 @@ enum Source<'a> {
 
 /// The bytes of the first fields of a row that were read: to ask the driver for them once more costs as much as to
 /// decode them.
-#[derive(Debug)]
 pub(crate) struct Seen<'a> {
     fields: [Cell<Option<&'a [u8]>>; Seen::MOST],
     count: Cell<usize>,

@@ -1,6 +1,6 @@
 //! Writing fields: length, bytes, and the checks that spare a round trip.
 
-use std::slice;
+use std::{fmt, slice};
 
 use bytes::{BufMut, BytesMut};
 #[cfg(feature = "chrono")]
@@ -17,7 +17,6 @@ use crate::model::{Convert, ToColumn};
 
 /// Takes the fields of one row, one after the other. Used by generated code.
 #[doc(hidden)]
-#[derive(Debug)]
 pub struct RowWriter<'a> {
     row: &'a mut BytesMut,
     /// Of each field that is written into the row: the type in front of it, if that is the form.
@@ -26,6 +25,13 @@ pub struct RowWriter<'a> {
     beside: slice::IterMut<'a, ColumnBuilder>,
     columns: &'a [ColumnType],
     next: usize,
+}
+
+// Never prints a row's bytes.
+impl fmt::Debug for RowWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowWriter").field("next", &self.next).finish_non_exhaustive()
+    }
 }
 
 impl<'a> RowWriter<'a> {
@@ -81,10 +87,16 @@ fn length(bytes: usize) -> Result<i32, Fault> {
 }
 
 /// Takes the value of one field. Generated code calls exactly one of the `put` methods per field.
-#[derive(Debug)]
 pub struct ColumnWriter<'a> {
     out: &'a mut BytesMut,
     column: &'a ColumnType,
+}
+
+// Never prints a row's bytes.
+impl fmt::Debug for ColumnWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ColumnWriter").field("column", &self.column).finish_non_exhaustive()
+    }
 }
 
 impl<'a> ColumnWriter<'a> {
