@@ -89,8 +89,8 @@ pub enum BatchSize {
     #[serde(rename = "xlarge")]
     XLarge,
     /// As many rows as fill 6 MiB, and 100,000 at the most; fewer after chunks that took longer than two seconds. Rows
-    /// that do not go by COPY into their table fill 2 MiB where less than 5,000 of them do, and more of it as long as an
-    /// eighth of a chunk's time is the wait for a server that is far away. Under
+    /// that do not go by COPY into their table fill 2 MiB where less than 5,000 of them do, and more as long as an
+    /// eighth of a chunk's time is the wait for a server that is far away (in transactions of batchkit's own). Under
     /// [`ExecutionStrategy::Parallel`], where the number of rows is known beforehand, all workers have the same number
     /// of chunks, of at least 5,000 rows that are not so wide, and at the most 8 MiB.
     #[default]

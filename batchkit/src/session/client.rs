@@ -1,7 +1,7 @@
 //! One connection, pooled or the caller's, under one set of methods.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -190,6 +190,17 @@ impl Pooled {
     }
 }
 
+/// Does the last work of a flush, and notes when that was on its way. (It is encoded then, which can take longer than a
+/// round trip; what is in front of it may be on its way already.)
+async fn noting<T>(mut work: Pin<&mut impl Future<Output = T>>, all_sent: &OnceLock<Instant>) -> T {
+    let first = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+    let _ = all_sent.set(Instant::now());
+    match first {
+        Poll::Ready(done) => done,
+        Poll::Pending => work.await,
+    }
+}
+
 fn given_back() -> Error {
     Error::new(ErrorKind::Connection, "the connection was given back")
 }
@@ -244,33 +255,26 @@ impl<'a> Session<'a> {
         };
         pooled.vouch(false);
         let (settling, is_warm) = pooled.settling(opening, writes).await.map_err(at_begin)?;
-        // What follows BEGIN is encoded before anything is waited for.
-        let all_sent = OnceLock::<Instant>::new();
+        let all_sent = OnceLock::new();
         let begin = async {
+            // Behind a COMMIT its answer waits for that.
+            let is_first = pooled.trips.is_idle();
             let begun = pooled.execute(opening.begin).await;
-            if let Some(sent) = all_sent.get() {
-                pooled.trips.measured(sent.elapsed());
+            if let (true, Ok(()), Some(sent)) = (is_first, &begun, all_sent.get()) {
+                pooled.trips.measured(Instant::elapsed(sent));
             }
             begun
         };
-        let mut work = pin!(work);
-        let work = async {
-            let first = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
-            let _ = all_sent.set(Instant::now());
-            match first {
-                Poll::Ready(worked) => worked,
-                Poll::Pending => work.await,
-            }
-        };
         let settle = async { pooled.settle(&settling, opening, writes, plans).await.map(tell) };
         if !is_warm {
-            let (begun, settled) = tokio::join!(begin, settle);
+            let settle = pin!(settle);
+            let (begun, settled) = tokio::join!(begin, noting(settle, &all_sent));
             // Its next transaction would be taken for one that is not the first.
             begun.inspect_err(|_| self.poison()).and(settled).map_err(at_begin)?;
             return work.await.map_err(|error| (Stage::Work, error));
         }
         // They are polled in this order, and so they leave.
-        match join3(begin, settle, work).await {
+        match join3(begin, settle, noting(pin!(work), &all_sent)).await {
             (Ok(()), Ok(()), worked) => worked.map_err(|error| (Stage::Work, error)),
             (Ok(()), Err(error), _) => Err(at_begin(error)),
             (Err(error), ..) if Error::is_lost(&error) => Err(at_begin(error)),

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The round trips of a call, on all its connections.
 pub(crate) type Total = Arc<RoundTrips>;
 
-/// How many times something was sent and answered.
+/// How many times something was sent and answered, and how long that takes at least.
 #[derive(Debug, Default)]
 pub(crate) struct RoundTrips {
     count: AtomicU64,
@@ -24,7 +24,7 @@ impl RoundTrips {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// How long a round trip takes: the shortest that was measured.
+    /// How long a round trip takes, or less: the shortest that was measured.
     pub(crate) fn latency(&self) -> Option<Duration> {
         let shortest = self.shortest.load(Ordering::Relaxed);
         (shortest > 0).then(|| Duration::from_nanos(shortest))
@@ -56,6 +56,11 @@ impl Trips {
         let answer = answer.await;
         self.has_received.store(true, Ordering::Relaxed);
         answer
+    }
+
+    /// Whether all that was sent is answered.
+    pub(super) fn is_idle(&self) -> bool {
+        self.has_received.load(Ordering::Relaxed)
     }
 
     /// So long after something was sent that the server has no work with, its answer was there.

@@ -235,18 +235,17 @@ impl<'a> Chunks<'a> {
     /// The next chunk; `None` at the end. A row that cannot be encoded is an error, or turned away.
     pub(crate) async fn next(&mut self) -> Result<Option<Chunk>> {
         let limits = self.next_limits();
-        let wide = Limits { bytes: limits.bytes.min(self.pace.wide_bytes()), ..limits };
+        let of_them = |wide: Limits| Limits { bytes: wide.bytes, ..limits };
+        let (first, wide) = (of_them(self.pace.first_wide()), of_them(self.pace.next_wide()));
         let (rows, positions) = match &mut self.collected {
             Some(collected) => {
-                let narrow = wide.bytes == limits.bytes || collected.are_narrow(wide);
+                let narrow = first.bytes == limits.bytes || collected.are_narrow(first);
                 let limits = if narrow { limits } else { wide };
                 collected.next(limits, self.in_key_order.then_some(&self.layout))
             }
             None => {
-                self.fill(wide).await?;
-                if self.builder.len() >= NARROW {
-                    self.fill(limits).await?;
-                }
+                self.fill(first).await?;
+                self.fill(if self.builder.len() >= NARROW { limits } else { wide }).await?;
                 self.in_order()
             }
         };

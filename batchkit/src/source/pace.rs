@@ -13,7 +13,15 @@ pub(crate) struct Pace {
     /// The bytes of the next chunk, where these follow the time that chunks take.
     bytes: Option<AtomicUsize>,
     /// The same of wide rows, where these have chunks of their own size.
-    wide: Option<AtomicUsize>,
+    wide: Option<Wide>,
+}
+
+/// The bytes of chunks of wide rows.
+#[derive(Debug)]
+struct Wide {
+    /// Those of the first chunks. Rows of which these have few are wide.
+    first: usize,
+    next: AtomicUsize,
 }
 
 /// A chunk that takes longer holds its locks for long, and is much to send again: the next ones are made smaller.
@@ -22,6 +30,12 @@ const LONG: Duration = Duration::from_secs(2);
 const LEAST_BYTES: usize = 256 << 10;
 /// Chunks of wide rows are made larger where the wait for the server is more than this part of their time.
 const WAITED: u32 = 8;
+
+impl Wide {
+    fn new(first: usize) -> Self {
+        Wide { first, next: AtomicUsize::new(first) }
+    }
+}
 
 impl Pace {
     /// Chunks of one size.
@@ -32,7 +46,7 @@ impl Pace {
     /// Chunks of this size at first and at the most, whose size follows the time that they take; of wide rows of so
     /// many bytes at first, if they have a size of their own.
     pub(crate) fn adaptive(limits: Limits, wide: Option<usize>) -> Self {
-        Pace { limits, bytes: Some(AtomicUsize::new(limits.bytes)), wide: wide.map(AtomicUsize::new) }
+        Pace { limits, bytes: Some(AtomicUsize::new(limits.bytes)), wide: wide.map(Wide::new) }
     }
 
     /// How large the next chunk may be.
@@ -41,9 +55,19 @@ impl Pace {
         Limits { bytes, ..self.limits }
     }
 
-    /// How many bytes the next chunk may have if its rows are wide.
-    pub(crate) fn wide_bytes(&self) -> usize {
-        self.wide.as_ref().map_or(usize::MAX, |wide| wide.load(Ordering::Relaxed))
+    /// How large a chunk is of which it is seen whether its rows are wide, if they have a size of their own.
+    pub(crate) fn first_wide(&self) -> Limits {
+        self.within(self.wide.as_ref().map_or(usize::MAX, |wide| wide.first))
+    }
+
+    /// How large the next chunk may be if its rows are wide.
+    pub(crate) fn next_wide(&self) -> Limits {
+        self.within(self.wide.as_ref().map_or(usize::MAX, |wide| wide.next.load(Ordering::Relaxed)))
+    }
+
+    fn within(&self, bytes: usize) -> Limits {
+        let limits = self.limits();
+        Limits { bytes: limits.bytes.min(bytes), ..limits }
     }
 
     /// How long a chunk of so many bytes took that went through, and how long a round trip to the server takes, if that
@@ -51,9 +75,9 @@ impl Pace {
     pub(crate) fn took(&self, bytes: usize, time: Duration, latency: Option<Duration>) {
         if let (Some(wide), Some(latency)) = (&self.wide, latency) {
             let has_waited = latency * WAITED > time;
-            let _ = wide.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |limit| {
-                // A chunk that was cut by something else says nothing about larger ones.
-                let is_full = bytes > limit / 2 && bytes <= limit.saturating_mul(2);
+            let _ = wide.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |limit| {
+                // A chunk that was cut by something else, or before the last change, says nothing about larger ones.
+                let is_full = bytes > limit / 4 * 3 && bytes <= limit.saturating_mul(2);
                 (has_waited && is_full).then(|| limit.saturating_mul(2).min(self.limits.bytes))
             });
         }
@@ -101,29 +125,31 @@ mod tests {
     }
 
     #[test]
-    fn chunks_of_wide_rows_are_made_larger_as_long_as_most_of_their_time_is_waited() {
+    fn chunks_of_wide_rows_are_made_larger_as_long_as_an_eighth_of_their_time_is_waited() {
         let pace = Pace::adaptive(LIMITS, Some(2 * MIB));
         let next = |bytes, milliseconds, latency: Option<u64>| {
             pace.took(bytes, Duration::from_millis(milliseconds), latency.map(Duration::from_millis));
-            pace.wide_bytes()
+            pace.next_wide().bytes
         };
-        assert_eq!(pace.wide_bytes(), 2 * MIB);
+        assert_eq!(pace.next_wide().bytes, 2 * MIB);
         assert_eq!(next(2 * MIB, 40, Some(1)), 2 * MIB);
         assert_eq!(next(2 * MIB, 40, None), 2 * MIB);
         // The last chunk of the input, and one of rows that are not wide, say little about larger ones.
         assert_eq!(next(MIB / 2, 40, Some(6)), 2 * MIB);
         assert_eq!(next(8 * MIB, 40, Some(6)), 2 * MIB);
         assert_eq!(next(2 * MIB, 40, Some(6)), 4 * MIB);
+        // Nor does one that was cut before that.
+        assert_eq!(next(2 * MIB + 10_000, 40, Some(6)), 4 * MIB);
         assert_eq!(next(4 * MIB, 70, Some(6)), 4 * MIB);
         assert_eq!(next(4 * MIB, 10, Some(6)), 8 * MIB);
         assert_eq!(next(8 * MIB, 10, Some(6)), 8 * MIB);
-        assert_eq!(pace.limits().bytes, LIMITS.bytes);
+        assert_eq!((pace.limits().bytes, pace.first_wide().bytes), (LIMITS.bytes, 2 * MIB));
     }
 
     #[test]
     fn a_size_that_was_asked_for_is_kept() {
         let pace = Pace::fixed(LIMITS);
         pace.took(8 * MIB, Duration::from_secs(60), Some(Duration::from_secs(60)));
-        assert_eq!((pace.limits().bytes, pace.wide_bytes()), (LIMITS.bytes, usize::MAX));
+        assert_eq!((pace.limits().bytes, pace.next_wide().bytes), (LIMITS.bytes, LIMITS.bytes));
     }
 }
