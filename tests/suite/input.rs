@@ -1,12 +1,15 @@
 //! Input that has broken others: what each kind of it does, by every verb and transport that it concerns.
 
+use std::time::Duration;
+
 use batchkit::{
     BatchConfig, BatchModel, BatchOperations, BatchSize, DuplicatePolicy, ErrorKind, ExecutionStrategy, OnRowError,
     Outcome, Transport,
 };
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
-use crate::common::{Db, TRANSPORTS, database};
+use crate::common::{Db, TRANSPORTS, database, pool_through};
+use crate::proxy::{Harm, Proxy, Trap, Way};
 
 /// The verbs that write a value of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -539,6 +542,24 @@ struct Blob {
 
 const BLOBS: &str = "CREATE TABLE blobs (id int4 PRIMARY KEY, text text NOT NULL)";
 
+/// Chunks of wide rows that do not go by COPY grow as long as they mostly wait for a server that is far away.
+#[tokio::test]
+async fn chunks_of_wide_rows_are_larger_far_away() {
+    let db = database(BLOBS).await;
+    let proxy = Proxy::new(db.server_folder());
+    let harm = Harm::Delay(Duration::from_millis(200));
+    proxy.set([Trap { way: Way::ToServer, at: 0, harm }]);
+    let operations = BatchOperations::<Blob>::new(pool_through(&db, proxy.folder(), 1));
+    let rows: Vec<Blob> = (0..2_000).map(|id| Blob { id, text: "x".repeat(10_000) }).collect();
+    assert_eq!(operations.batch_upsert(&rows).await.unwrap().inserted, 2_000);
+    let chunks = chunks(&db).await;
+    assert_eq!(chunks.iter().map(|(rows, _)| rows).sum::<i64>(), 2_000);
+    assert!(chunks[0].1 <= (2 << 20) + 10_000, "{chunks:?}");
+    // Ten of 2 MiB.
+    assert!(chunks.len() <= 7, "{chunks:?}");
+    assert!(chunks.iter().all(|(_, bytes)| *bytes <= (6 << 20) + 10_000), "{chunks:?}");
+}
+
 /// Chunks are cut by the bytes that their rows have, whatever their number.
 #[tokio::test]
 async fn the_byte_budget_cuts_chunks() {
@@ -560,9 +581,10 @@ async fn the_byte_budget_cuts_chunks() {
                 // Where nobody says how large they are to be, chunks of wide rows that do not go by COPY are small.
                 let is_chosen = config.batch_size == BatchSize::Auto || config.optimize_for_size;
                 let (budget, expected) = match (is_chosen, upsert, strategy) {
-                    (true, true, _) => (2 << 20, 5),
-                    (true, false, ExecutionStrategy::Chunked | ExecutionStrategy::Pipelined) => (6 << 20, 2),
-                    _ => (8 << 20, 2),
+                    // Fewer where the server answers late, be it because of other tests.
+                    (true, true, _) => (2 << 20, 3..=5),
+                    (true, false, ExecutionStrategy::Chunked | ExecutionStrategy::Pipelined) => (6 << 20, 2..=2),
+                    _ => (8 << 20, 2..=2),
                 };
                 let context = format!("{config:?} upsert: {upsert}");
                 let operations = BatchOperations::<Blob>::builder(db.pool.clone()).config(config).build().unwrap();
@@ -574,7 +596,7 @@ async fn the_byte_budget_cuts_chunks() {
                 }
                 let chunks = chunks(&db).await;
                 assert_eq!(chunks.iter().map(|(rows, _)| rows).sum::<i64>(), 2_000, "{context}");
-                assert_eq!(chunks.len(), expected, "{context}: {chunks:?}");
+                assert!(expected.contains(&chunks.len()), "{context}: {chunks:?}");
                 // A chunk ends with the row that fills it, and no sooner.
                 // COPY's rows have their number of fields in front; columns that lie beside each other have nothing.
                 let frame = if upsert { 0 } else { 2 };
