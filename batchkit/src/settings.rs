@@ -1,11 +1,11 @@
-//! The server's settings for a call's transactions: plain data, sent as parameters, gone with the transaction.
+//! The server's settings for a call's transactions: plain data, gone with the transaction.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::seconds;
+use crate::session::Opening;
 
 /// What a transaction sees of others that run at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -122,65 +122,14 @@ impl Plans {
     }
 
     /// The setting that makes them.
-    const NAME: &'static str = "plan_cache_mode";
+    pub(crate) const NAME: &'static str = "plan_cache_mode";
 
-    fn value(self) -> &'static str {
+    /// Its value.
+    pub(crate) fn value(self) -> &'static str {
         match self {
             Plans::OfTheirRows => "force_custom_plan",
             Plans::OfFew => "force_generic_plan",
         }
-    }
-}
-
-/// How a transaction is opened: a constant text, and settings as parameters.
-#[derive(Debug)]
-pub(crate) struct Opening {
-    /// `BEGIN`, with the isolation level.
-    pub(crate) begin: &'static str,
-    /// The names of settings.
-    pub(crate) names: Vec<&'static str>,
-    /// Their values.
-    pub(crate) values: Vec<String>,
-    /// The text that makes them, where the transaction reads and where it writes.
-    settling: [OnceLock<String>; 2],
-}
-
-impl Opening {
-    /// A transaction with the server's own settings.
-    pub(crate) const fn plain() -> Self {
-        Opening { begin: "BEGIN", names: Vec::new(), values: Vec::new(), settling: [OnceLock::new(), OnceLock::new()] }
-    }
-
-    /// The text that makes the settings in a transaction that `writes` or not, which is made once.
-    pub(crate) fn settling(&self, writes: bool, make: impl FnOnce() -> String) -> &str {
-        self.settling[usize::from(writes)].get_or_init(make)
-    }
-
-    /// The names of all settings.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.names.iter().copied().chain(std::iter::once(Plans::NAME))
-    }
-
-    /// Their values.
-    pub(crate) fn values(&self, plans: Plans) -> impl Iterator<Item = &str> {
-        self.values.iter().map(String::as_str).chain(std::iter::once(plans.value()))
-    }
-}
-
-/// How transactions are opened, kept for the settings of most calls.
-#[derive(Debug, Default)]
-pub(crate) struct Openings(Mutex<Option<(DatabaseSettings, Arc<Opening>)>>);
-
-impl Openings {
-    /// How transactions with these settings are opened.
-    pub(crate) fn of(&self, settings: &DatabaseSettings) -> Arc<Opening> {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, opening)) = last.as_ref().filter(|(known, _)| known == settings) {
-            return Arc::clone(opening);
-        }
-        let opening = Arc::new(settings.opening());
-        *last = Some((settings.clone(), Arc::clone(&opening)));
-        opening
     }
 }
 
@@ -207,14 +156,13 @@ impl DatabaseSettings {
             ("synchronous_commit", self.synchronous_commit.map(|level| synchronous(level).to_owned())),
         ];
         let given = settings.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let (names, values) = given.unzip();
         let begin = match self.isolation_level {
             None => "BEGIN",
             Some(IsolationLevel::ReadCommitted) => "BEGIN ISOLATION LEVEL READ COMMITTED",
             Some(IsolationLevel::RepeatableRead) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
             Some(IsolationLevel::Serializable) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
         };
-        Opening { begin, names, values, ..Opening::plain() }
+        Opening::new(begin, given.collect())
     }
 
     /// Whether a timeout is zero, which would mean none to the server.

@@ -11,8 +11,7 @@ use super::{Budget, CallWatch, Workers};
 use crate::config::{BatchConfig, ExecutionStrategy, OnRowError};
 use crate::error::{Error, Result};
 use crate::observe::ErrorObserver;
-use crate::session::Total;
-use crate::settings::Opening;
+use crate::session::{Opening, Total};
 
 /// How a call's chunks are retried.
 #[derive(Debug)]

@@ -10,20 +10,23 @@ use std::time::Instant;
 use async_trait::async_trait;
 use bytes::Bytes;
 use deadpool_postgres::{Object, Pool};
-use futures_util::future::join3;
-use futures_util::{SinkExt, StreamExt, pin_mut};
+use futures_util::{SinkExt, TryStreamExt, pin_mut};
 use postgres_types::{ToSql, Type};
-use tokio_postgres::{CopyInSink, Row, RowStream, Statement, Transaction};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{CopyInSink, RowStream, SimpleQueryMessage, Statement, Transaction};
 
-use super::fate::{Identity, settle};
+use super::fate::Identity;
 use super::mark::Mark;
+use super::named::NAMED;
+use super::opening::Opening;
+use super::receive::read;
 use super::shape::Text;
 use super::trips::{Total, Trips};
 use super::values::Unprinted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::Stage;
-use crate::settings::{Opening, Plans};
-use crate::wire::{Decoder, EncodedRows, Raw, RowForm, RowsBuilder, Seen};
+use crate::settings::Plans;
+use crate::wire::EncodedRows;
 
 /// A transaction of the caller's. One call at a time: hence `&mut`.
 #[async_trait]
@@ -126,15 +129,6 @@ impl Pooled {
         self.vouched_for.swap(vouched_for, Ordering::Relaxed)
     }
 
-    /// The statement of [`settle`], and whether this connection had it prepared.
-    pub(super) async fn settling(&self, opening: &Opening, writes: bool) -> Result<(Statement, bool)> {
-        let client = self.client()?;
-        let known = client.statement_cache.size();
-        let text = opening.settling(writes, || settle(opening.names(), writes));
-        let statement = self.prepare(text, &[]).await?;
-        Ok((statement, client.statement_cache.size() == known))
-    }
-
     /// A statement of this connection, which may have been prepared before.
     async fn prepare(&self, sql: &str, types: &[Type]) -> Result<Statement> {
         let client = self.client()?;
@@ -154,32 +148,80 @@ impl Pooled {
     /// Opens a transaction; what it can be found by, if it `writes`.
     pub(super) async fn begin(&self, opening: &Opening, writes: bool) -> Result<Option<Identity>> {
         self.vouch(false);
-        let (settling, _) = self.settling(opening, writes).await?;
-        // Polled together, the two leave in one flush.
-        let begin = self.execute(opening.begin);
-        let (begun, settled) = tokio::join!(begin, self.settle(&settling, opening, writes, Plans::OfTheirRows));
-        begun.and(settled)
+        let key = self.mark.begin();
+        let message = opening.by_itself(Plans::OfTheirRows, key, writes);
+        let opened = self.trips.wait(pin!(self.send_opening(&message, writes.then_some(key)))).await;
+        opened.map_err(|unopened| unopened.error)
     }
 
-    /// Makes the transaction's settings, sets its mark, and learns what it can be found by, if it `writes`.
-    pub(super) async fn settle(
+    /// Whether this connection has opened a transaction of this kind before.
+    pub(super) fn is_warm(&self, opening: &Opening, writes: bool) -> Result<bool> {
+        let connection = &self.client()?.statement_cache;
+        Ok(NAMED.knows(connection, opening.prepared(writes).number).is_some())
+    }
+
+    /// Opens a transaction in front of others' messages, by the name of what it is opened with, which a connection that
+    /// does not have it yet is told in front of it.
+    pub(super) async fn open(
         &self,
-        settling: &Statement,
         opening: &Opening,
         writes: bool,
         plans: Plans,
-    ) -> Result<Option<Identity>> {
+    ) -> Result<Option<Identity>, Unopened> {
+        let not_begun = |error| Unopened { error, is_begun: false };
+        let connection = &self.client().map_err(not_begun)?.statement_cache;
+        let prepared = opening.prepared(writes);
+        let knows = NAMED.knows(connection, prepared.number);
         let key = self.mark.begin();
-        let values: Vec<&str> = opening.values(plans).collect();
-        let settings: Vec<&(dyn ToSql + Sync)> =
-            std::iter::once(&key as _).chain(values.iter().map(|value| value as _)).collect();
-        let answer = self.trips.wait(pin!(self.client()?.query(settling, &settings))).await?;
-        self.mark.set();
-        if !writes {
-            return Ok(None);
+        let message = match knows {
+            Some(true) => opening.by_name(prepared, plans, key),
+            _ => opening.by_itself(plans, key, writes),
+        };
+        let opened = async { self.trips.wait(pin!(self.send_opening(&message, writes.then_some(key)))).await };
+        if knows.is_none() {
+            // Outside of the transaction: where the server has no names to give, nothing is lost.
+            let prepare = Box::pin(self.execute(&prepared.text));
+            let (named, opened) = tokio::join!(prepare, opened);
+            NAMED.note(connection, prepared.number, named.is_ok());
+            return opened;
         }
-        let unknown = || Error::new(ErrorKind::Connection, "the server did not tell the transaction's id");
-        answer.first().and_then(|answer| Identity::read(answer, key)).ok_or_else(unknown).map(Some)
+        let opened = opened.await;
+        if let Err(unopened) = &opened
+            && unopened.error.sqlstate() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)
+        {
+            // Whoever tries again finds the statement itself in the message.
+            NAMED.note(connection, prepared.number, false);
+        }
+        opened
+    }
+
+    /// Sends what opens a transaction, under the mark's key if it writes; what the transaction can be found by then.
+    async fn send_opening(&self, message: &str, writes_under: Option<i64>) -> Result<Option<Identity>, Unopened> {
+        let mut is_begun = false;
+        let mut identity = None;
+        let opened = async {
+            let mut answers = pin!(self.client()?.simple_query_raw(message).await?);
+            while let Some(answer) = answers.try_next().await? {
+                match (answer, writes_under) {
+                    (SimpleQueryMessage::CommandComplete(_), _) => is_begun = true,
+                    (SimpleQueryMessage::Row(told), Some(key)) => {
+                        identity = told.get(0).and_then(|told| Identity::read(told, key));
+                    }
+                    _ => {}
+                }
+            }
+            self.mark.set();
+            match (writes_under, &identity) {
+                (Some(_), None) => {
+                    Err(Error::new(ErrorKind::Connection, "the server did not tell the transaction's id"))
+                }
+                _ => Ok(()),
+            }
+        };
+        match opened.await {
+            Ok(()) => Ok(identity),
+            Err(error) => Err(Unopened { error, is_begun }),
+        }
     }
 
     /// Ends the transaction; nothing was written.
@@ -199,6 +241,14 @@ async fn noting<T>(mut work: Pin<&mut impl Future<Output = T>>, all_sent: &OnceL
         Poll::Ready(done) => done,
         Poll::Pending => work.await,
     }
+}
+
+/// Why a transaction was not opened.
+#[derive(Debug)]
+pub(super) struct Unopened {
+    pub(super) error: Error,
+    /// Whether there was one when that happened: what was sent behind it failed with it.
+    is_begun: bool,
 }
 
 fn given_back() -> Error {
@@ -254,32 +304,34 @@ impl<'a> Session<'a> {
             }
         };
         pooled.vouch(false);
-        let (settling, is_warm) = pooled.settling(opening, writes).await.map_err(at_begin)?;
+        let is_warm = pooled.is_warm(opening, writes).map_err(at_begin)?;
         let all_sent = OnceLock::new();
-        let begin = async {
+        let open = async {
             // Behind a COMMIT its answer waits for that.
             let is_first = pooled.trips.is_idle();
-            let begun = pooled.execute(opening.begin).await;
-            if let (true, Ok(()), Some(sent)) = (is_first, &begun, all_sent.get()) {
+            let opened = pooled.open(opening, writes, plans).await;
+            if let (true, Ok(_), Some(sent)) = (is_first, &opened, all_sent.get()) {
                 pooled.trips.measured(Instant::elapsed(sent));
             }
-            begun
+            opened.map(tell)
         };
-        let settle = async { pooled.settle(&settling, opening, writes, plans).await.map(tell) };
         if !is_warm {
-            let settle = pin!(settle);
-            let (begun, settled) = tokio::join!(begin, noting(settle, &all_sent));
-            // Its next transaction would be taken for one that is not the first.
-            begun.inspect_err(|_| self.poison()).and(settled).map_err(at_begin)?;
+            noting(pin!(open), &all_sent).await.map_err(|unopened| {
+                // Its next transaction would be taken for one that is not the first.
+                if !unopened.is_begun {
+                    self.poison();
+                }
+                at_begin(unopened.error)
+            })?;
             return work.await.map_err(|error| (Stage::Work, error));
         }
         // They are polled in this order, and so they leave.
-        match join3(begin, settle, noting(pin!(work), &all_sent)).await {
-            (Ok(()), Ok(()), worked) => worked.map_err(|error| (Stage::Work, error)),
-            (Ok(()), Err(error), _) => Err(at_begin(error)),
-            (Err(error), ..) if Error::is_lost(&error) => Err(at_begin(error)),
+        let work = pin!(work);
+        match tokio::join!(open, noting(work, &all_sent)) {
+            (Ok(()), worked) => worked.map_err(|error| (Stage::Work, error)),
+            (Err(unopened), _) if unopened.is_begun || unopened.error.is_lost() => Err(at_begin(unopened.error)),
             // The server had no transaction to give, and did each statement by itself: it cannot be taken back.
-            (Err(error), ..) => {
+            (Err(Unopened { error, .. }), _) => {
                 self.poison();
                 let what =
                     format!("a transaction was refused ({error}), and statements behind it were done without one");
@@ -480,64 +532,4 @@ fn copy_messages(rows: Bytes) -> impl Iterator<Item = Bytes> {
     let trailer = Bytes::from_static(b"\xff\xff");
     let pieces = (0..rows.len()).step_by(COPY_MESSAGE).map(move |at| rows.slice(at..rows.len().min(at + COPY_MESSAGE)));
     std::iter::once(header).chain(pieces).chain(std::iter::once(trailer))
-}
-
-/// All rows of an answer, and the number in its tag.
-pub(super) async fn read(stream: RowStream) -> Result<(EncodedRows, u64)> {
-    read_decoded(stream, None).await
-}
-
-/// The same; the rows are decoded as they come, if that is wanted.
-pub(super) async fn read_decoded(stream: RowStream, decoder: Option<&Decoder>) -> Result<(EncodedRows, u64)> {
-    pin_mut!(stream);
-    // What is kept of decoded rows is compared, field by field.
-    let mut rows =
-        decoder.map_or_else(RowsBuilder::default, |decoder| RowsBuilder::of(RowForm::Columns, decoder.kept.len()));
-    let mut decoding = decoder.map(|decoder| (decoder, (decoder.start)()));
-    // Up to the last one that is kept.
-    let wanted = decoder.map_or(0, |decoder| {
-        decoder.kept.iter().filter_map(|field| field.checked_sub(decoder.first)).max().map_or(0, |last| last + 1)
-    });
-    while let Some(row) = stream.next().await {
-        let row = row?;
-        match &mut decoding {
-            None => push(&mut rows, &row)?,
-            Some((decoder, decoding)) => {
-                let seen = Seen::of(wanted);
-                decoding.push(&row, decoder.first, &decoder.types, &seen);
-                keep(&mut rows, &row, decoder, &seen)?;
-            }
-        }
-    }
-    let decoded = decoding.map(|(_, decoding)| decoding.finish());
-    Ok((rows.finish().with_decoded(decoded), stream.rows_affected().unwrap_or(0)))
-}
-
-/// Appends all fields of a row.
-pub(super) fn push(rows: &mut RowsBuilder, row: &Row) -> Result<()> {
-    let mut refused = None;
-    rows.push_raw((0..row.len()).map(|field| raw(row, field, &mut refused)));
-    refused.map_or(Ok(()), Err)
-}
-
-/// Appends the fields of a row that are kept beside what it was decoded to.
-fn keep<'r>(rows: &mut RowsBuilder, row: &'r Row, decoder: &Decoder, seen: &Seen<'r>) -> Result<()> {
-    let mut refused = None;
-    rows.push_raw_beside(|number| {
-        let field = decoder.kept[number];
-        let seen = field.checked_sub(decoder.first).and_then(|field| seen.get(field));
-        seen.unwrap_or_else(|| raw(row, field, &mut refused))
-    });
-    refused.map_or(Ok(()), Err)
-}
-
-/// A field's bytes; NULL where the driver refuses it.
-fn raw<'r>(row: &'r Row, field: usize, refused: &mut Option<Error>) -> Option<&'r [u8]> {
-    match row.try_get::<_, Raw<'r>>(field) {
-        Ok(raw) => raw.0,
-        Err(error) => {
-            *refused = Some(error.into());
-            None
-        }
-    }
 }

@@ -4,11 +4,9 @@
 //! behind an answer. Once it is gone the answer is final, on the primary and unless the server has crashed
 //! in between: then transaction ids may have been given out again.
 
-use std::fmt::Write;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use deadpool_postgres::Pool;
-use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 use super::client::Session;
@@ -20,16 +18,10 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) struct Identity {
     /// Its mark, which is held as long as it lives.
     mark: i64,
-    xid: String,
-    server: Server,
-}
-
-/// What moves when the server crashes: the postmaster's start does not when it restarts its children after
-/// a backend was killed, but the statistics are reset then.
-#[derive(Debug, Clone)]
-struct Server {
-    started: SystemTime,
-    reset: Option<SystemTime>,
+    /// Its id.
+    xid: Box<str>,
+    /// What moves when the server crashes.
+    server: Box<str>,
 }
 
 /// What became of a transaction.
@@ -43,28 +35,25 @@ pub(crate) enum Fate {
     Undecided,
 }
 
-/// What [`Server`] is read from, in binary: as texts they would cost each transaction a microsecond more.
-const STARTED: &str = "pg_postmaster_start_time()";
-const RESET: &str = "pg_stat_get_bgwriter_stat_reset_time()";
-
-/// The first statement of a transaction: it sets its mark, `$1`, and makes the settings of these names, whose values are
-/// the other parameters. One that `writes` tells what it can be found by.
-pub(super) fn settle<'n>(names: impl Iterator<Item = &'n str>, writes: bool) -> String {
-    let mut text = "SELECT pg_try_advisory_xact_lock_shared($1)".to_owned();
-    if writes {
-        _ = write!(text, ", pg_current_xact_id()::text, {STARTED}, {RESET}");
-    }
-    for (name, parameter) in names.zip(2..) {
-        _ = write!(text, ", set_config('{name}', ${parameter}, true)");
-    }
-    text
+/// What tells that the server has not crashed: the postmaster's start does not move when it restarts its children after
+/// a backend was killed, but the statistics are reset then. (As bytes: for texts of them the server would need a
+/// microsecond more.)
+macro_rules! server {
+    () => {
+        "encode(timestamptz_send(pg_postmaster_start_time()) \
+         || coalesce(timestamptz_send(pg_stat_get_bgwriter_stat_reset_time()), ''), 'hex')"
+    };
 }
 
+/// What a transaction that writes is asked first: what [`Identity::read`] reads, behind other arguments of `concat_ws`.
+pub(super) const TOLD: &str = concat!(", pg_current_xact_id(), ", server!());
+
 impl Identity {
-    /// Reads the answer of [`settle`].
-    pub(super) fn read(answer: &Row, mark: i64) -> Option<Self> {
-        let server = Server { started: answer.try_get(2).ok()?, reset: answer.try_get(3).ok()? };
-        Some(Identity { mark, xid: answer.try_get(1).ok()?, server })
+    /// Reads what is told by [`TOLD`], and whatever follows it.
+    pub(super) fn read(told: &str, mark: i64) -> Option<Self> {
+        let mut words = told.split(' ');
+        let (xid, server) = words.next().zip(words.next())?;
+        Some(Identity { mark, xid: xid.into(), server: server.into() })
     }
 }
 
@@ -76,12 +65,12 @@ pub(crate) async fn fate(pool: &Pool, identity: &Identity) -> Result<Fate> {
         Err(error) if error.sqlstate() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {}
         ended => ended?,
     }
-    let sql = format!(
-        "SELECT CASE WHEN pg_is_in_recovery() OR {STARTED} IS DISTINCT FROM $1 OR {RESET} IS DISTINCT FROM $2 \
-         THEN 'undecided' ELSE coalesce(pg_xact_status($3::text::xid8), 'undecided') END"
+    let sql = concat!(
+        "SELECT CASE WHEN pg_is_in_recovery() OR ",
+        server!(),
+        " <> $1 THEN 'undecided' ELSE coalesce(pg_xact_status($2::text::xid8), 'undecided') END"
     );
-    let Server { started, reset } = &identity.server;
-    let (answer, _) = session.run((&*sql).into(), &[started, reset, &identity.xid]).await?;
+    let (answer, _) = session.run(sql.into(), &[&&*identity.server, &&*identity.xid]).await?;
     Ok(match (!answer.is_empty()).then(|| answer.row(0)).and_then(|mut fields| fields.next().flatten()) {
         Some(b"in progress") => {
             return Err(Error::new(ErrorKind::Connection, "the transaction is still in progress"));

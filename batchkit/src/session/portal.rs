@@ -14,8 +14,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::Instant;
 use tokio_postgres::{IsolationLevel as DriverLevel, Portal, RowStream, Statement, Transaction};
 
-use super::client::{Pooled, push};
-use super::fate::settle;
+use super::client::Pooled;
+use super::receive::push;
 use super::shape::Shape;
 use super::values::{Question, Values};
 use crate::error::Result;
@@ -97,12 +97,8 @@ impl Unread {
         let values: Vec<&(dyn ToSql + Sync)> = self.values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         // Whoever reads may take his time; the transaction waits for him.
         let settings = DatabaseSettings { idle_in_transaction_timeout: None, ..fetching.database.clone() }.opening();
-        let set: Vec<&str> = settings.values(Plans::OfTheirRows).collect();
         let (client, mark) = self.pooled.parts()?;
-        let key = mark.begin();
-        let settling = client.prepare_cached(settings.settling(false, || settle(settings.names(), false))).await?;
-        let set: Vec<&(dyn ToSql + Sync)> =
-            std::iter::once(&key as _).chain(set.iter().map(|value| value as _)).collect();
+        let settling = settings.settling(Plans::OfTheirRows, mark.begin(), false);
         let client: &mut tokio_postgres::Client = client;
         let level = fetching.database.isolation_level.map(driver_level);
         let begin = async {
@@ -111,7 +107,7 @@ impl Unread {
                 builder = builder.isolation_level(level);
             }
             let transaction = builder.start().await?;
-            transaction.query(&settling, &set).await?;
+            transaction.batch_execute(&settling).await?;
             mark.set();
             let portal = transaction.bind(&self.statement, &values).await?;
             Ok((transaction, portal))

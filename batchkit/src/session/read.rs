@@ -6,16 +6,18 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
 
-use futures_util::future::{join_all, join4};
+use futures_util::future::{join_all, join3};
 use postgres_types::{ToSql, Type};
 use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 
-use super::client::{Session, read_decoded};
+use super::client::Session;
+use super::opening::Opening;
+use super::receive::read_decoded;
 use super::shape::Shape;
 use super::values::{Encoded, Question, Values};
 use crate::error::Result;
-use crate::settings::{Opening, Plans};
+use crate::settings::Plans;
 use crate::wire::{Decoder, EncodedRows};
 
 /// One statement, and its parameters.
@@ -69,10 +71,6 @@ impl Session<'_> {
     pub(crate) async fn read(&self, opening: &Opening, plans: Plans, reads: &[Read<'_>]) -> Result<Vec<EncodedRows>> {
         // Dropped half-way, a statement goes on at the server: its connection is not for the next borrower.
         self.vouch(false);
-        let settling = match self {
-            Session::Pooled(pooled) => Some(pooled.settling(opening, false).await?.0),
-            Session::Caller(_) => None,
-        };
         let (tell, told) = oneshot::channel();
         let commit = async {
             // However that ends: after an error it is a ROLLBACK.
@@ -80,18 +78,11 @@ impl Session<'_> {
             self.simple("COMMIT").await
         };
         // They are polled in this order, and so they leave.
-        let (begun, settled, answers, ended) = join4(
-            self.simple(opening.begin),
-            self.settle(settling.as_ref(), opening, plans),
-            self.all_rows(reads, tell),
-            commit,
-        )
-        .await;
+        let (opened, answers, ended) = join3(self.open_read(opening, plans), self.all_rows(reads, tell), commit).await;
         let is_lost = |result: &Result<()>| result.as_ref().is_err_and(crate::error::Error::is_lost);
-        let clean = !is_lost(&begun) && ended.is_ok();
+        let clean = !is_lost(&opened) && ended.is_ok();
         self.vouch(clean);
-        begun?;
-        settled?;
+        opened?;
         let answers = answers?;
         ended?;
         Ok(answers)
@@ -135,11 +126,13 @@ impl Session<'_> {
         }
     }
 
-    /// Makes the transaction's settings, and sets its mark.
-    async fn settle(&self, settling: Option<&Statement>, opening: &Opening, plans: Plans) -> Result<()> {
-        match (self, settling) {
-            (Session::Pooled(pooled), Some(settling)) => pooled.settle(settling, opening, false, plans).await.map(drop),
-            _ => Ok(()),
+    /// Opens a transaction of our own.
+    async fn open_read(&self, opening: &Opening, plans: Plans) -> Result<()> {
+        match self {
+            Session::Pooled(pooled) => {
+                pooled.open(opening, false, plans).await.map(drop).map_err(|unopened| unopened.error)
+            }
+            Session::Caller(_) => Ok(()),
         }
     }
 

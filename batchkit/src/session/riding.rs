@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use super::client::Session;
 use super::fate::Identity;
+use super::opening::Opening;
 use super::run::{Broken, ChunkAnswer, Work, give_up, roll_back, send_all};
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::{Stage, within};
-use crate::settings::Opening;
 use crate::wire::EncodedRows;
 
 /// What is to be done next on a connection.
