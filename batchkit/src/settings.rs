@@ -121,6 +121,9 @@ impl Plans {
         if rows <= few { Plans::OfFew } else { Plans::OfTheirRows }
     }
 
+    /// All of them.
+    pub(crate) const ALL: [Plans; 2] = [Plans::OfTheirRows, Plans::OfFew];
+
     /// The setting that makes them.
     pub(crate) const NAME: &'static str = "plan_cache_mode";
 

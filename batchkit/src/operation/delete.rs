@@ -5,6 +5,7 @@ use super::verb::{Unique, Verb};
 use crate::config::DuplicatePolicy;
 use crate::error::Result;
 use crate::model::{Model, UniqueKey};
+use crate::plan::Size;
 use crate::report::{Counts, Outcome};
 use crate::session::Reading;
 use crate::sql::{self, Form, Source, TableSql};
@@ -56,7 +57,7 @@ impl Verb for Delete {
         Some(Unique { columns: self.key.columns.to_vec(), policy, refuses_null: false })
     }
 
-    fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _single: bool, form: Form) -> String {
+    fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _size: Size, form: Form) -> String {
         sql::delete(table, source.unwrap_or(Source::Columns), self.key.columns, self.hard, form)
     }
 

@@ -23,7 +23,7 @@ use crate::ledger::Ledger;
 use crate::metrics::Meter;
 use crate::model::Model;
 use crate::observe::{self, Ending, ErrorObserver, Observation};
-use crate::plan::{self, Facts};
+use crate::plan::{self, Facts, Size};
 use crate::reject::{KeyShape, RejectSink};
 use crate::report::Outcome;
 use crate::retry::{CallGuard, Policy, Retries, Shared, Works, within};
@@ -264,15 +264,14 @@ impl Request<'_> {
                 let within = runner.lend();
                 let mut asking = Asking { engine: &self.engine, within, target: &target, policy: &policy, workers };
                 if let Some(unique) = verb.unique() {
-                    let kept = asking.keep_one_of_each(&unique, self.config.duplicates, rejects, &mut running);
-                    Box::pin(kept).await?;
+                    asking.keep_one_of_each(&unique, self.config.duplicates, rejects, &mut running).await?;
                 }
                 if concurrent && verb.writes() && (rejects || verb.ignores_conflicts()) {
                     Box::pin(asking.put_later_ones_last(verb.unique().as_ref(), &mut running)).await?;
                 }
                 running.chunks.divide_by_key();
                 let run = strategy::run(&self.config, &mut running.chunks, &mut runner, post.as_ref());
-                let result = Box::pin(run).await;
+                let result = run.await;
                 if result.is_err() || !running.chunks.start_next() {
                     Box::pin(strategy::work_up(&self.config, runner.books(), post.as_ref())).await;
                     break result;
@@ -323,7 +322,7 @@ impl Request<'_> {
             form,
         };
         let choice = plan::choose(self.config.transport, &facts)?;
-        Ok(self.verb.sql(self.model, &declared, source_of(choice, &facts), choice.transport == Transport::Single, form))
+        Ok(self.verb.sql(self.model, &declared, source_of(choice, &facts), Size::of(choice, usize::MAX), form))
     }
 
     /// The way that the call would take.

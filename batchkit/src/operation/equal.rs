@@ -46,6 +46,18 @@ impl Asking<'_, '_, '_> {
         if self.equal_bytes(&unique.columns) && plan::are_ascending(&rows, &self.fields(&unique.columns)) {
             return running.book_unsent();
         }
+        // On the heap: most often that was all.
+        Box::pin(self.leave_out(unique, duplicates, rejects, running, (rows, positions))).await
+    }
+
+    async fn leave_out(
+        &mut self,
+        unique: &Unique,
+        duplicates: DuplicatePolicy,
+        rejects: bool,
+        running: &mut Running<'_>,
+        (rows, positions): (EncodedRows, Positions),
+    ) -> Result<()> {
         let input = Input { rows: &rows, positions: &positions };
         let refused = self.target.null_keys(unique, &input);
         if let (Some(error), false) = (refused.first().map(|(_, error)| error), rejects) {

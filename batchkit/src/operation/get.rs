@@ -4,6 +4,7 @@ use super::call::{Call, CountVerb, KeyOnly, Plain, Returning, Sealed};
 use super::verb::Verb;
 use crate::error::Result;
 use crate::model::{BatchModel, Model, ReadKey, UniqueKey};
+use crate::plan::Size;
 use crate::report::{Counts, Outcome};
 use crate::session::{Matching, Reading};
 use crate::sql::{self, Form, Source, TableSql};
@@ -80,11 +81,11 @@ impl Verb for Get {
         Ok(self.key.columns.to_vec())
     }
 
-    fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _single: bool, form: Form) -> String {
+    fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _size: Size, form: Form) -> String {
         sql::get(table, source.unwrap_or(Source::Columns), self.key.columns, self.with_deleted, form)
     }
 
-    fn matching(&self, table: &TableSql, source: Source, _single: bool, form: Form) -> Option<Matching> {
+    fn matching(&self, table: &TableSql, source: Source, _size: Size, form: Form) -> Option<Matching> {
         let column = sql::matched_by_key(table, source, self.key.columns, form)?;
         let answered = table.answered_with(form, column).iter().position(|&answered| answered == column)?;
         // The key's column is the only one that is sent.

@@ -5,6 +5,7 @@ use super::verb::Verb;
 use crate::catalog::{Table, refuse_incomplete};
 use crate::error::Result;
 use crate::model::Model;
+use crate::plan::Size;
 use crate::report::{Counts, Outcome};
 use crate::session::{Matching, Reading};
 use crate::sql::{self, Form, Matched, OnConflict, Source, TableSql, Written};
@@ -101,13 +102,13 @@ impl Verb for Insert {
         self.told_by(table).is_some() || self.matched_by(model, table).is_some()
     }
 
-    fn sql(&self, model: &Model, table: &TableSql, source: Option<Source>, single: bool, form: Form) -> String {
+    fn sql(&self, model: &Model, table: &TableSql, source: Option<Source>, size: Size, form: Form) -> String {
         let Some(source) = source else { return sql::copy_from(table, &self.given) };
         let insert = sql::Insert {
             given: &self.given,
             on_conflict: if self.ignore { OnConflict::Ignore } else { OnConflict::Fail },
             matched: match (self.told_by(table), self.matched_by(model, table)) {
-                _ if single => Matched::Single,
+                _ if size == Size::One => Matched::Single,
                 (Some(column), _) => Matched::Bytes(column),
                 (None, Some(key)) => Matched::Key(key),
                 (None, None) => Matched::Single,
@@ -116,8 +117,8 @@ impl Verb for Insert {
         sql::insert(table, source, &insert, form)
     }
 
-    fn matching(&self, table: &TableSql, _source: Source, single: bool, form: Form) -> Option<Matching> {
-        let column = self.told_by(table).filter(|_| !single && form != Form::Count)?;
+    fn matching(&self, table: &TableSql, _source: Source, size: Size, form: Form) -> Option<Matching> {
+        let column = self.told_by(table).filter(|_| size != Size::One && form != Form::Count)?;
         let sent = self.given.iter().position(|&given| given == column)?;
         let answered = table.answered_with(form, column).iter().position(|&answered| answered == column)?;
         Some(Matching::Key { sent, answered, outcome: Outcome::Inserted })

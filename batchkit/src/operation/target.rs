@@ -10,7 +10,7 @@ use super::verb::{Unique, Verb};
 use crate::catalog::{RelationKind, TableKey};
 use crate::config::Transport;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{self, ByRows, Choice, Facts};
+use crate::plan::{self, ByRows, Choice, Facts, Size};
 use crate::reject::{KeyColumn, KeyShape};
 use crate::session::{
     Carrier, ChildWork, Draw, Foreknown, INSERTED, JOINED, Matching, Place, Suspect, Suspects, Way, Ways, Work,
@@ -121,19 +121,19 @@ impl Target<'_> {
             updates: verb.updates(),
             form,
         };
-        let way = |choice: Choice| {
+        let way = |choice: Choice, below: usize| {
             if let Some(foretold) = foretold.as_ref().filter(|_| choice.into_target) {
                 return self.foretelling_way(choice, foretold, &answered);
             }
             let carrier = self.carrier(choice, verb, &facts);
-            let single = choice.transport == Transport::Single;
+            let size = Size::of(choice, below);
             let carrier_source = carrier.source();
-            let matching = carrier_source.and_then(|source| verb.matching(table_sql, source, single, form));
+            let matching = carrier_source.and_then(|source| verb.matching(table_sql, source, size, form));
             let matching = matching.unwrap_or(Matching::Ordinal);
             Way {
                 transport: choice.transport,
                 reason: choice.reason,
-                sql: verb.sql(model, table_sql, carrier_source, single, form).into(),
+                sql: verb.sql(model, table_sql, carrier_source, size, form).into(),
                 carrier,
                 statement: if verb.inserts() { INSERTED } else { JOINED },
                 draw: None,
@@ -144,7 +144,8 @@ impl Target<'_> {
             }
         };
         let ByRows { few, many } = plan::by_rows(asked, &facts)?;
-        Ok(Ways { few: few.into_iter().map(|(below, choice)| (below, way(choice))).collect(), many: way(many) })
+        let few = few.into_iter().map(|(below, choice)| (below, way(choice, below))).collect();
+        Ok(Ways { few, many: way(many, usize::MAX) })
     }
 
     /// The way of rows of which what will be stored is known before they are sent: COPY of what they give and of what
@@ -345,7 +346,7 @@ impl Target<'_> {
 /// that cannot ask whether a row is new, what was written is joined with what was sent.
 pub(super) fn numbers(verb: &dyn Verb, table: &TableSql, source: Source, form: Form) -> bool {
     let joins = table.hides_xmax && verb.inserts() && verb.updates();
-    (form != Form::Count || joins) && verb.matching(table, source, false, form).is_none()
+    (form != Form::Count || joins) && verb.matching(table, source, Size::Many, form).is_none()
 }
 
 pub(super) fn is_narrow(table: &TableSql, columns: &[usize]) -> bool {

@@ -5,6 +5,7 @@ use super::verb::{Unique, Verb, default_set, given_version, positions, primary_k
 use crate::catalog::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{FieldNames, Fields, Model};
+use crate::plan::Size;
 use crate::report::{Counts, Outcome};
 use crate::session::Reading;
 use crate::sql::{self, Form, Source, TableSql, Written};
@@ -113,7 +114,7 @@ impl Verb for Update {
         true
     }
 
-    fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _single: bool, form: Form) -> String {
+    fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _size: Size, form: Form) -> String {
         let Update { columns: given, key, set, version, if_changed, .. } = self;
         let update = sql::Update { given, key, set, version: *version, if_changed: *if_changed };
         sql::update(table, source.unwrap_or(Source::Rows), &update, form)

@@ -5,6 +5,7 @@ use super::verb::{Unique, Verb, declared_key, default_set, given_version, positi
 use crate::catalog::{Table, refuse_incomplete};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{FieldNames, Fields, Model};
+use crate::plan::Size;
 use crate::report::{Counts, Outcome};
 use crate::session::Reading;
 use crate::sql::{self, Form, Source, TableSql, Written};
@@ -155,10 +156,10 @@ impl Verb for Upsert {
         refuse_incomplete(model, table, self.given)
     }
 
-    fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, _single: bool, form: Form) -> String {
+    fn sql(&self, _model: &Model, table: &TableSql, source: Option<Source>, size: Size, form: Form) -> String {
         let Upsert { given, target, set, version, if_changed, .. } = self;
         let upsert = sql::Upsert { given, target, set, version: *version, if_changed: *if_changed };
-        sql::upsert(table, source.unwrap_or(Source::Rows), &upsert, form)
+        sql::upsert(table, source.unwrap_or(Source::Rows), &upsert, form, size != Size::Many)
     }
 
     fn reading(&self) -> Reading {

@@ -8,6 +8,7 @@ use crate::config::DuplicatePolicy;
 use crate::error::{Error, ErrorKind, Result};
 pub(super) use crate::model::positions;
 use crate::model::{Column, ColumnKind, Model, UniqueKey};
+use crate::plan::Size;
 use crate::report::Outcome;
 use crate::session::{Matching, Reading};
 use crate::sql::{Form, Source, TableSql, Written};
@@ -71,12 +72,11 @@ pub(crate) trait Verb: SameVerb + Any + Debug + Send + Sync {
         true
     }
 
-    /// The statement; `None` as the source is COPY into the target. `single` tells that each statement has
-    /// one row.
-    fn sql(&self, model: &Model, table: &TableSql, source: Option<Source>, single: bool, form: Form) -> String;
+    /// The statement; `None` as the source is COPY into the target.
+    fn sql(&self, model: &Model, table: &TableSql, source: Option<Source>, size: Size, form: Form) -> String;
 
     /// How answered rows find those that were sent, if not by an ordinal in front.
-    fn matching(&self, _table: &TableSql, _source: Source, _single: bool, _form: Form) -> Option<Matching> {
+    fn matching(&self, _table: &TableSql, _source: Source, _size: Size, _form: Form) -> Option<Matching> {
         None
     }
 

@@ -4,4 +4,4 @@ mod duplicates;
 mod transport;
 
 pub(crate) use duplicates::{Pairs, are_ascending, resolve, same_bytes};
-pub(crate) use transport::{ByRows, Choice, Facts, by_rows, choose};
+pub(crate) use transport::{ByRows, Choice, Facts, Size, by_rows, choose};

@@ -95,6 +95,28 @@ const WORTH_NOT_NUMBERING: usize = 300;
 /// than an array.
 const WORTH_STAGING: usize = 20_000;
 
+/// How many rows a statement has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// One.
+    One,
+    /// So few that what is done once for all of them counts more than what is done with each.
+    Few,
+    /// Any number.
+    Many,
+}
+
+impl Size {
+    /// That of the statements of chunks with fewer rows than `below`.
+    pub(crate) fn of(choice: Choice, below: usize) -> Self {
+        match choice.transport {
+            Transport::Single => Size::One,
+            _ if below <= WORTH_A_LOCK => Size::Few,
+            _ => Size::Many,
+        }
+    }
+}
+
 /// The transports by the number of rows.
 #[derive(Debug)]
 pub(crate) struct ByRows {

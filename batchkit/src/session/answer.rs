@@ -95,6 +95,11 @@ pub(super) fn read_counts(reading: Reading, rows: usize, answer: &EncodedRows, t
             counts.add(outcome, tag);
             rest
         }
+        Reading::Cells(&[is, is_not], rest) if are_flags(answer, tag) => {
+            let flags = (0..answer.len()).filter_map(|row| answer.row(row).next().flatten());
+            flags.for_each(|flag| counts.add(if flag == [1] { is } else { is_not }, 1));
+            rest
+        }
         Reading::Cells(outcomes, rest) => {
             let mut cells = (!answer.is_empty()).then(|| answer.row(0)).into_iter().flatten();
             for outcome in outcomes {
@@ -237,6 +242,12 @@ fn by_key(
     };
     let found = (0..sent.len()).map(&mut find).collect();
     if used == answer.len() { Ok((found, is_shared)) } else { Err(foreign()) }
+}
+
+/// Whether each row that was written has answered one boolean.
+fn are_flags(answer: &EncodedRows, written: u64) -> bool {
+    let first = (!answer.is_empty()).then(|| answer.row(0).next().flatten()).flatten();
+    usize::try_from(written) == Ok(answer.len()) && first.is_none_or(|field| field.len() == 1)
 }
 
 fn int8(bytes: &[u8]) -> Option<i64> {

@@ -154,27 +154,27 @@ impl Pooled {
         opened.map_err(|unopened| unopened.error)
     }
 
-    /// Whether this connection has opened a transaction of this kind before.
-    pub(super) fn is_warm(&self, opening: &Opening, writes: bool) -> Result<bool> {
-        let connection = &self.client()?.statement_cache;
-        Ok(NAMED.knows(connection, opening.prepared(writes).number).is_some())
+    /// Whether this connection knows the name of what such a transaction is opened with; `None` where it has opened none
+    /// before.
+    pub(super) fn knows(&self, opening: &Opening, writes: bool) -> Result<Option<bool>> {
+        Ok(NAMED.knows(&self.client()?.statement_cache, opening.prepared(writes).number))
     }
 
-    /// Opens a transaction in front of others' messages, by the name of what it is opened with, which a connection that
-    /// does not have it yet is told in front of it.
+    /// Opens a transaction in front of others' messages: by name, where that is known. A connection that has opened none
+    /// before is told the name in front of it.
     pub(super) async fn open(
         &self,
         opening: &Opening,
         writes: bool,
         plans: Plans,
+        knows: Option<bool>,
     ) -> Result<Option<Identity>, Unopened> {
         let not_begun = |error| Unopened { error, is_begun: false };
         let connection = &self.client().map_err(not_begun)?.statement_cache;
         let prepared = opening.prepared(writes);
-        let knows = NAMED.knows(connection, prepared.number);
         let key = self.mark.begin();
         let message = match knows {
-            Some(true) => opening.by_name(prepared, plans, key),
+            Some(true) => Opening::by_name(prepared, plans, key),
             _ => opening.by_itself(plans, key, writes),
         };
         let opened = async { self.trips.wait(pin!(self.send_opening(&message, writes.then_some(key)))).await };
@@ -204,9 +204,7 @@ impl Pooled {
             while let Some(answer) = answers.try_next().await? {
                 match (answer, writes_under) {
                     (SimpleQueryMessage::CommandComplete(_), _) => is_begun = true,
-                    (SimpleQueryMessage::Row(told), Some(key)) => {
-                        identity = told.get(0).and_then(|told| Identity::read(told, key));
-                    }
+                    (SimpleQueryMessage::Row(told), Some(key)) => identity = Identity::read(&told, key),
                     _ => {}
                 }
             }
@@ -304,18 +302,18 @@ impl<'a> Session<'a> {
             }
         };
         pooled.vouch(false);
-        let is_warm = pooled.is_warm(opening, writes).map_err(at_begin)?;
+        let knows = pooled.knows(opening, writes).map_err(at_begin)?;
         let all_sent = OnceLock::new();
         let open = async {
             // Behind a COMMIT its answer waits for that.
             let is_first = pooled.trips.is_idle();
-            let opened = pooled.open(opening, writes, plans).await;
+            let opened = pooled.open(opening, writes, plans, knows).await;
             if let (true, Ok(_), Some(sent)) = (is_first, &opened, all_sent.get()) {
                 pooled.trips.measured(Instant::elapsed(sent));
             }
             opened.map(tell)
         };
-        if !is_warm {
+        if knows.is_none() {
             noting(pin!(open), &all_sent).await.map_err(|unopened| {
                 // Its next transaction would be taken for one that is not the first.
                 if !unopened.is_begun {

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
+use tokio_postgres::SimpleQueryRow;
 use tokio_postgres::error::SqlState;
 
 use super::client::Session;
@@ -45,15 +46,13 @@ macro_rules! server {
     };
 }
 
-/// What a transaction that writes is asked first: what [`Identity::read`] reads, behind other arguments of `concat_ws`.
-pub(super) const TOLD: &str = concat!(", pg_current_xact_id(), ", server!());
+/// What a transaction that writes is asked first.
+pub(super) const TOLD: &str = concat!("pg_current_xact_id(), ", server!());
 
 impl Identity {
-    /// Reads what is told by [`TOLD`], and whatever follows it.
-    pub(super) fn read(told: &str, mark: i64) -> Option<Self> {
-        let mut words = told.split(' ');
-        let (xid, server) = words.next().zip(words.next())?;
-        Some(Identity { mark, xid: xid.into(), server: server.into() })
+    /// Reads the answer to [`TOLD`].
+    pub(super) fn read(told: &SimpleQueryRow, mark: i64) -> Option<Self> {
+        Some(Identity { mark, xid: told.try_get(0).ok()??.into(), server: told.try_get(1).ok()??.into() })
     }
 }
 

@@ -8,13 +8,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use deadpool_postgres::StatementCache;
+use foldhash::fast::RandomState;
 
 /// What the connections of this process know.
 pub(super) static NAMED: LazyLock<Named<StatementCache>> = LazyLock::new(Named::default);
 
 /// Which connections know which statements.
 #[derive(Debug)]
-pub(super) struct Named<C>(Mutex<HashMap<Key, (Weak<C>, bool)>>);
+pub(super) struct Named<C>(Mutex<HashMap<Key, (Weak<C>, bool), RandomState>>);
 
 /// A connection, by its cache's address, and a statement by its number. The address is not given to another cache as
 /// long as there is a weak pointer to this one.

@@ -34,29 +34,20 @@ pub(crate) struct Prepared {
     pub(super) number: u64,
     /// The text that prepares it.
     pub(super) text: String,
+    /// The message that executes it: what is in front of the mark's key, and behind it for each of the plans.
+    front: String,
+    behind: [(Plans, String); 2],
 }
 
-impl Prepared {
-    fn new(settle: &str, parameters: usize) -> Self {
-        let number = FixedState::default().hash_one(settle);
-        let types = ", text".repeat(parameters);
-        Prepared { number, text: format!("PREPARE {} (int8{types}) AS {settle}", Self::name(number)) }
-    }
-
-    fn name(number: u64) -> String {
-        format!("batchkit_{number:016x}")
-    }
-}
-
-/// The first statement of a transaction: it sets its mark, and makes the settings of these names. The answer is one text;
-/// where the transaction `writes`, what it can be found by is in front of it.
+/// The first statement of a transaction: it sets its mark, and makes the settings of these names. One that `writes` tells
+/// what it can be found by. (What is a condition need not be answered; none of them is false.)
 fn settle<'n, V: AsRef<str>>(key: &str, settings: impl Iterator<Item = (&'n str, V)>, writes: bool) -> String {
     let told = if writes { TOLD } else { "" };
-    let mut text = format!("SELECT concat_ws(' '{told}, pg_try_advisory_xact_lock_shared({key})");
+    let mut text = format!("SELECT {told} WHERE pg_try_advisory_xact_lock_shared({key}) IS NOT NULL");
     for (name, value) in settings {
-        _ = write!(text, ", set_config('{name}', {}, true)", value.as_ref());
+        _ = write!(text, " AND set_config('{name}', {}, true) IS NOT NULL", value.as_ref());
     }
-    text + ")"
+    text
 }
 
 impl Opening {
@@ -76,18 +67,24 @@ impl Opening {
         self.prepared[usize::from(writes)].get_or_init(|| {
             let names = self.names.iter().copied().chain([Plans::NAME]);
             let settings = names.zip(2..).map(|(name, parameter)| (name, format!("${parameter}")));
-            Prepared::new(&settle("$1", settings, writes), self.names.len() + 1)
+            let settle = settle("$1", settings, writes);
+            let number = FixedState::default().hash_one(&settle);
+            let name = format!("batchkit_{number:016x}");
+            let types = ", text".repeat(self.names.len() + 1);
+            let values: String = self.values.iter().flat_map(|value| [", ", value]).collect();
+            Prepared {
+                number,
+                text: format!("PREPARE {name} (int8{types}) AS {settle}"),
+                front: format!("{}; EXECUTE {name}('", self.begin),
+                behind: Plans::ALL.map(|plans| (plans, format!("'{values}, '{}')", plans.value()))),
+            }
         })
     }
 
     /// The message on a connection that has the statement prepared.
-    pub(super) fn by_name(&self, prepared: &Prepared, plans: Plans, key: i64) -> String {
-        let mut message = format!("{}; EXECUTE {}('{key}'", self.begin, Prepared::name(prepared.number));
-        for value in &self.values {
-            _ = write!(message, ", {value}");
-        }
-        _ = write!(message, ", '{}')", plans.value());
-        message
+    pub(super) fn by_name(prepared: &Prepared, plans: Plans, key: i64) -> String {
+        let behind = prepared.behind.iter().find(|(of, _)| *of == plans).map_or("", |(_, behind)| behind);
+        format!("{}{key}{behind}", prepared.front)
     }
 
     /// The message on any connection.

@@ -130,7 +130,8 @@ impl Session<'_> {
     async fn open_read(&self, opening: &Opening, plans: Plans) -> Result<()> {
         match self {
             Session::Pooled(pooled) => {
-                pooled.open(opening, false, plans).await.map(drop).map_err(|unopened| unopened.error)
+                let knows = pooled.knows(opening, false)?;
+                pooled.open(opening, false, plans, knows).await.map(drop).map_err(|unopened| unopened.error)
             }
             Session::Caller(_) => Ok(()),
         }

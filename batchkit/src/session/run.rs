@@ -55,7 +55,8 @@ pub(crate) struct Work {
 pub(crate) enum Reading {
     /// The command's tag counts rows of the first outcome; the others have the second.
     Tag(Outcome, Outcome),
-    /// One row answers how many rows had each of these outcomes; the others have the last.
+    /// One row answers how many rows had each of these outcomes; or each row that had one of the first two answers
+    /// whether it was the first. The others have the last.
     Cells(&'static [Outcome], Outcome),
 }
 
@@ -293,7 +294,7 @@ pub(super) async fn send_rows(
     rows: &EncodedRows,
 ) -> Result<ChunkAnswer> {
     let way = work.ways.of(rows.len());
-    let sent = Box::pin(send_by(way, session, work, below, rows)).await?;
+    let sent = send_by(way, session, work, below, rows).await?;
     match (sent, work.ways.instead()) {
         (Some(answer), _) => Ok(answer),
         (None, Some(other)) => {

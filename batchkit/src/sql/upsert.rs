@@ -36,20 +36,18 @@ fn stored(table: &TableSql, key: &[usize], alias: &str) -> String {
     })
 }
 
-/// The text of an upsert. Its counting form answers one row: how many were inserted, how many updated.
-pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: Form) -> String {
+/// The text of an upsert. Its counting form answers one row: how many were inserted, how many updated. With `few` rows
+/// it may answer of each that was written whether it was inserted: the server has less to set up for that.
+pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: Form, few: bool) -> String {
     let conflict = on_conflict(table, verb);
     let new = new_row(table, verb.given);
     let insert = format!("INSERT INTO {} SELECT {}", into(table, &columns(&new)), values(&new));
     let counts = |inserted: &str| format!("count(*) FILTER (WHERE {inserted}), count(*) FILTER (WHERE NOT {inserted})");
     if form == Form::Count && !table.hides_xmax {
         // Nothing is joined, so the rows come in the order in which they were sent, and none is kept meanwhile.
-        return format!(
-            "WITH d AS ({insert} FROM {} ON CONFLICT ({}) {conflict} RETURNING t.xmax = 0 AS i) SELECT {} FROM d",
-            source.unnumbered(table, verb.given, &[]),
-            target(table, verb),
-            counts("d.i")
-        );
+        let (from, target) = (source.unnumbered(table, verb.given, &[]), target(table, verb));
+        let each = format!("{insert} FROM {from} ON CONFLICT ({target}) {conflict} RETURNING t.xmax = 0 AS i");
+        return if few { each } else { format!("WITH d AS ({each}) SELECT {} FROM d", counts("d.i")) };
     }
     // A row that this statement inserted has no xmax. Where that cannot be asked, whether the row was there
     // before tells the same, unless a rival inserts it in between.

@@ -113,7 +113,7 @@ async fn in_parts(
             None => (observe::chunk_span(part.index, part.rows.len()), None),
         };
         let (started, is_whole) = (Instant::now(), first_try.is_none());
-        let ran = Box::pin(runner.try_chunk(&part, first_try)).instrument(span.clone()).await;
+        let ran = runner.try_chunk(&part, first_try).instrument(span.clone()).await;
         if ran.result.is_ok() && ran.retries == 0 && is_whole {
             pace.took(part.rows.byte_len(), started.elapsed(), runner.policy().round_trips.latency());
         }
