@@ -127,11 +127,11 @@ impl Plans {
     /// The setting that makes them.
     pub(crate) const NAME: &'static str = "plan_cache_mode";
 
-    /// Its value.
+    /// Its value, as SQL.
     pub(crate) fn value(self) -> &'static str {
         match self {
-            Plans::OfTheirRows => "force_custom_plan",
-            Plans::OfFew => "force_generic_plan",
+            Plans::OfTheirRows => "'force_custom_plan'",
+            Plans::OfFew => "'force_generic_plan'",
         }
     }
 }
@@ -139,6 +139,23 @@ impl Plans {
 impl DatabaseSettings {
     /// How transactions with these settings are opened.
     pub(crate) fn opening(&self) -> Opening {
+        // The driver logs notices, in which a trigger may quote rows.
+        let (mut usual, mut own) = (vec![("client_min_messages", "error".to_owned())], Vec::new());
+        for ((name, value), (_, default)) in self.to_set().into_iter().zip(Self::default().to_set()) {
+            let settings = if value == default { &mut usual } else { &mut own };
+            settings.extend(value.map(|value| (name, value)));
+        }
+        let begin = match self.isolation_level {
+            None => "BEGIN",
+            Some(IsolationLevel::ReadCommitted) => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            Some(IsolationLevel::RepeatableRead) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+            Some(IsolationLevel::Serializable) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        };
+        Opening::new(begin, usual, own)
+    }
+
+    /// What is set in the transaction: names, and values as the server reads them.
+    fn to_set(&self) -> [(&'static str, Option<String>); 6] {
         let milliseconds = |span: Option<Duration>| span.map(|span| span.as_millis().max(1).to_string());
         let synchronous = |level| match level {
             SynchronousCommit::On => "on",
@@ -147,25 +164,14 @@ impl DatabaseSettings {
             SynchronousCommit::Local => "local",
             SynchronousCommit::Off => "off",
         };
-        // The driver logs notices, in which a trigger may quote rows.
-        let silent = ("client_min_messages", Some("error".to_owned()));
-        let settings = [
-            silent,
+        [
             ("statement_timeout", milliseconds(self.statement_timeout)),
             ("lock_timeout", milliseconds(self.lock_timeout)),
             ("idle_in_transaction_session_timeout", milliseconds(self.idle_in_transaction_timeout)),
             ("work_mem", self.work_mem.clone()),
             ("maintenance_work_mem", self.maintenance_work_mem.clone()),
             ("synchronous_commit", self.synchronous_commit.map(|level| synchronous(level).to_owned())),
-        ];
-        let given = settings.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let begin = match self.isolation_level {
-            None => "BEGIN",
-            Some(IsolationLevel::ReadCommitted) => "BEGIN ISOLATION LEVEL READ COMMITTED",
-            Some(IsolationLevel::RepeatableRead) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
-            Some(IsolationLevel::Serializable) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
-        };
-        Opening::new(begin, given.collect())
+        ]
     }
 
     /// Whether a timeout is zero, which would mean none to the server.

@@ -319,6 +319,7 @@ impl Request<'_> {
             narrow: is_narrow(&declared, &columns),
             foretold: false,
             updates: self.verb.updates(),
+            counts_each: false,
             form,
         };
         let choice = plan::choose(self.config.transport, &facts)?;

@@ -119,6 +119,7 @@ impl Target<'_> {
             narrow: is_narrow(table_sql, self.columns),
             foretold: foretold.is_some(),
             updates: verb.updates(),
+            counts_each: form == Form::Count && verb.counts_each(table_sql),
             form,
         };
         let way = |choice: Choice, below: usize| {

@@ -152,6 +152,10 @@ impl Verb for Upsert {
         true
     }
 
+    fn counts_each(&self, table: &TableSql) -> bool {
+        sql::upsert_counts_each(table)
+    }
+
     fn refuse(&self, model: &Model, table: &Table) -> Result<()> {
         refuse_incomplete(model, table, self.given)
     }

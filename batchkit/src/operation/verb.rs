@@ -46,6 +46,11 @@ pub(crate) trait Verb: SameVerb + Any + Debug + Send + Sync {
         false
     }
 
+    /// Whether a statement that only counts may answer of each row that was written what became of it.
+    fn counts_each(&self, _table: &TableSql) -> bool {
+        false
+    }
+
     /// Whether it sets columns of stored rows.
     fn updates(&self) -> bool {
         false

@@ -19,72 +19,81 @@ use crate::settings::{DatabaseSettings, Plans};
 pub(crate) struct Opening {
     /// `BEGIN`, with the isolation level.
     begin: &'static str,
-    /// The names of settings.
-    names: Vec<&'static str>,
-    /// Their values, as SQL.
-    values: Vec<String>,
+    /// Settings that most calls make: their names and values, which are constants.
+    usual: Vec<(&'static str, String)>,
+    /// The others, whose values are not a part of what is prepared: there is no end of them.
+    own: Vec<(&'static str, String)>,
     /// What is prepared for it where the transaction reads, and where it writes.
     prepared: [OnceLock<Prepared>; 2],
 }
 
-/// A statement that connections prepare by its name.
+/// Statements that connections prepare by their names, for each of the plans one.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// Its number: the same for the same text, in every process.
+    /// Their number: the same for the same text, in every process.
     pub(super) number: u64,
-    /// The text that prepares it.
+    /// The text that prepares them.
     pub(super) text: String,
-    /// The message that executes it: what is in front of the mark's key, and behind it for each of the plans.
-    front: String,
-    behind: [(Plans, String); 2],
+    /// The messages that execute them: what is in front of the mark's key, and behind it.
+    messages: [(Plans, String, String); 2],
 }
 
-/// The first statement of a transaction: it sets its mark, and makes the settings of these names. One that `writes` tells
-/// what it can be found by. (What is a condition need not be answered; none of them is false.)
-fn settle<'n, V: AsRef<str>>(key: &str, settings: impl Iterator<Item = (&'n str, V)>, writes: bool) -> String {
+/// The first statement of a transaction: it sets its mark, and makes settings. One that `writes` tells what it can be
+/// found by. (What is a condition need not be answered; none of them is false.)
+fn settle<'s>(key: &str, settings: impl Iterator<Item = (&'s str, &'s str)>, writes: bool) -> String {
     let told = if writes { TOLD } else { "" };
     let mut text = format!("SELECT {told} WHERE pg_try_advisory_xact_lock_shared({key}) IS NOT NULL");
     for (name, value) in settings {
-        _ = write!(text, " AND set_config('{name}', {}, true) IS NOT NULL", value.as_ref());
+        _ = write!(text, " AND set_config('{name}', {value}, true) IS NOT NULL");
     }
     text
 }
 
 impl Opening {
-    /// A transaction with these settings: their names, which are constants, and their values.
-    pub(crate) fn new(begin: &'static str, settings: Vec<(&'static str, String)>) -> Self {
-        let (names, values) = settings.into_iter().map(|(name, value)| (name, escape_literal(&value))).unzip();
-        Opening { begin, names, values, prepared: [OnceLock::new(), OnceLock::new()] }
+    /// A transaction with usual settings and with some of its own: their names, which are constants, and their values.
+    pub(crate) fn new(
+        begin: &'static str,
+        usual: Vec<(&'static str, String)>,
+        own: Vec<(&'static str, String)>,
+    ) -> Self {
+        let literals = |settings: Vec<(&'static str, String)>| {
+            settings.into_iter().map(|(name, value)| (name, escape_literal(&value))).collect()
+        };
+        let (usual, own) = (literals(usual), literals(own));
+        Opening { begin, usual, own, prepared: [OnceLock::new(), OnceLock::new()] }
     }
 
     /// A transaction with the server's own settings.
     pub(crate) fn plain() -> Self {
-        Opening::new("BEGIN", Vec::new())
+        Opening::new("BEGIN", Vec::new(), Vec::new())
     }
 
     /// What is prepared for a transaction that `writes` or not.
     pub(super) fn prepared(&self, writes: bool) -> &Prepared {
         self.prepared[usize::from(writes)].get_or_init(|| {
-            let names = self.names.iter().copied().chain([Plans::NAME]);
-            let settings = names.zip(2..).map(|(name, parameter)| (name, format!("${parameter}")));
-            let settle = settle("$1", settings, writes);
-            let number = FixedState::default().hash_one(&settle);
-            let name = format!("batchkit_{number:016x}");
-            let types = ", text".repeat(self.names.len() + 1);
-            let values: String = self.values.iter().flat_map(|value| [", ", value]).collect();
+            let parameters: Vec<String> = (0..self.own.len()).map(|number| format!("${}", number + 2)).collect();
+            let own = self.own.iter().zip(&parameters).map(|((name, _), parameter)| (*name, &**parameter));
+            let texts = Plans::ALL.map(|plans| settle("$1", own.clone().chain(self.usual(plans)), writes));
+            let number = FixedState::default().hash_one(&texts);
+            let name = |at: usize| format!("batchkit_{number:016x}_{at}");
+            let types = ", text".repeat(parameters.len());
+            let prepare = |(at, text)| format!("PREPARE {} (int8{types}) AS {text};", name(at));
+            let values: String = self.own.iter().flat_map(|(_, value)| [", ", value]).collect();
+            let message =
+                |at| (Plans::ALL[at], format!("{}; EXECUTE {}('", self.begin, name(at)), format!("'{values})"));
             Prepared {
                 number,
-                text: format!("PREPARE {name} (int8{types}) AS {settle}"),
-                front: format!("{}; EXECUTE {name}('", self.begin),
-                behind: Plans::ALL.map(|plans| (plans, format!("'{values}, '{}')", plans.value()))),
+                text: texts.iter().enumerate().map(prepare).collect(),
+                messages: [message(0), message(1)],
             }
         })
     }
 
-    /// The message on a connection that has the statement prepared.
+    /// The message on a connection that has the statements prepared.
     pub(super) fn by_name(prepared: &Prepared, plans: Plans, key: i64) -> String {
-        let behind = prepared.behind.iter().find(|(of, _)| *of == plans).map_or("", |(_, behind)| behind);
-        format!("{}{key}{behind}", prepared.front)
+        let [first, second] = &prepared.messages;
+        let (_, front, behind) = if first.0 == plans { first } else { second };
+        format!("{front}{key}{behind}")
     }
 
     /// The message on any connection.
@@ -94,9 +103,13 @@ impl Opening {
 
     /// The same without BEGIN.
     pub(super) fn settling(&self, plans: Plans, key: i64, writes: bool) -> String {
-        let plans = format!("'{}'", plans.value());
-        let values = self.values.iter().chain([&plans]);
-        settle(&format!("'{key}'"), self.names.iter().copied().chain([Plans::NAME]).zip(values), writes)
+        let own = self.own.iter().map(|(name, value)| (*name, &**value));
+        settle(&format!("'{key}'"), own.chain(self.usual(plans)), writes)
+    }
+
+    /// The usual settings, and that of the plans.
+    fn usual(&self, plans: Plans) -> impl Iterator<Item = (&str, &str)> {
+        self.usual.iter().map(|(name, value)| (*name, &**value)).chain([(Plans::NAME, plans.value())])
     }
 }
 

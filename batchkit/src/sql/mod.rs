@@ -41,7 +41,7 @@ pub(crate) use source::{Source, columns_layout, lock, stage_copy, stage_create, 
 pub(crate) use suspects::{Reference, Written, dangling, taken, unchecked};
 pub(crate) use table::{TableSql, preferred_type};
 pub(crate) use update::{Update, update};
-pub(crate) use upsert::{Upsert, upsert};
+pub(crate) use upsert::{Upsert, upsert, upsert_counts_each};
 
 /// Which form of a statement is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

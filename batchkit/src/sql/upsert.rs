@@ -36,6 +36,11 @@ fn stored(table: &TableSql, key: &[usize], alias: &str) -> String {
     })
 }
 
+/// Whether what is written tells whether it was inserted.
+pub(crate) fn upsert_counts_each(table: &TableSql) -> bool {
+    !table.hides_xmax
+}
+
 /// The text of an upsert. Its counting form answers one row: how many were inserted, how many updated. With `few` rows
 /// it may answer of each that was written whether it was inserted: the server has less to set up for that.
 pub(crate) fn upsert(table: &TableSql, source: Source, verb: &Upsert<'_>, form: Form, few: bool) -> String {
