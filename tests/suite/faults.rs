@@ -212,7 +212,7 @@ async fn a_transaction_that_is_refused_writes_no_row_twice() {
                         verb.run(&operations, stock(0..5, 1), &Answers::default()).await.unwrap();
                         verb.prepare(&db, 5).await;
                     }
-                    proxy.set([Trap { way: Way::ToServer, at, harm: Harm::RefuseBegin }]);
+                    proxy.set([Trap { way: Way::ToServer, at, harm: Harm::Refuse("BEGIN") }]);
                     let result = verb.run(&operations, rows.clone(), &Answers::default()).await;
                     proxy.set([]);
                     let report = match &result {

@@ -27,6 +27,7 @@ mod limits;
 mod metrics;
 mod model;
 mod names;
+mod opening;
 mod parallel;
 mod proxy;
 mod reads;

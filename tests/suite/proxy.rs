@@ -29,8 +29,8 @@ pub(crate) enum Harm {
     CutAfter,
     /// The connection is closed with the message unread, which its sender is told as a reset.
     Reset,
-    /// Where it is BEGIN, it goes on as something that the server refuses.
-    RefuseBegin,
+    /// Where its text begins with this word, it goes on as something that the server refuses.
+    Refuse(&'static str),
     /// The client's side is cut; what it has sent, this message too, goes on when it is let go.
     Hold,
     /// This message and those behind it wait until they are let go. The connection lives.
@@ -215,9 +215,9 @@ async fn carry(
             typed = true;
             match harm {
                 None | Some(Harm::LetGo) => send(None, bytes)?,
-                Some(Harm::RefuseBegin) => {
-                    if bytes.get(5..10) == Some(b"BEGIN".as_slice()) {
-                        bytes[9] = b'X';
+                Some(Harm::Refuse(word)) => {
+                    if bytes.get(5..).is_some_and(|text| text.starts_with(word.as_bytes())) {
+                        bytes[5] = b'X';
                     }
                     send(None, bytes)?;
                 }
