@@ -3,6 +3,7 @@
 //! `cargo run --release --manifest-path bench/Cargo.toml -- --help`
 #![allow(clippy::print_stdout, reason = "a program that prints figures")]
 
+mod apart;
 mod contestants;
 mod crossover;
 mod data;
@@ -62,7 +63,7 @@ struct Arguments {
     #[arg(long, hide = true)]
     calls: Option<u32>,
     /// How often each contestant has its turn.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 11)]
     repetitions: usize,
     /// Which verbs; all by default.
     #[arg(long, value_delimiter = ',')]
@@ -160,6 +161,9 @@ async fn measure(arguments: &Arguments) -> Result<Results, Failure> {
     }
     for &rows in arguments.small.iter().filter(|_| !arguments.no_small) {
         results.small.push(bench.small(rows, &verbs, &names).await?);
+    }
+    for &rows in arguments.small.iter().filter(|_| !arguments.no_small) {
+        results.apart.extend(bench.apart(rows, &verbs, &names).await?);
     }
     for &rows in arguments.small.iter().filter(|_| !arguments.no_small && !arguments.no_far) {
         results.far.push(bench.far(FAR, rows, &verbs, &names).await?);

@@ -8,6 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio_postgres::Client;
 
 use crate::Failure;
+use crate::apart::Apart;
 use crate::contestants::{Contestant, Name, Place, write_file};
 use crate::data::{FILL_REVIEWS, Product, REVIEWS, TABLES, changed, price, product, qty, sku};
 use crate::delay::Delayed;
@@ -89,6 +90,14 @@ impl Bench {
         let table = self.small_in(&self.place.database, rows, verbs, names).await?;
         eprintln!("{rows} rows in a transaction");
         Ok(table)
+    }
+
+    /// The same with the client and the server on processors of their own, if that can be done.
+    pub async fn apart(&self, rows: usize, verbs: &[Verb], names: &[Name]) -> Result<Option<Table>, Failure> {
+        let Some(_apart) = Apart::new(&self.place.server) else { return Ok(None) };
+        let table = self.small_in(&self.place.database, rows, verbs, names).await?;
+        eprintln!("{rows} rows in a transaction, on processors of their own");
+        Ok(Some(table))
     }
 
     /// The same to a server to which everything is so long on its way; how long a round trip takes, in seconds.

@@ -20,6 +20,9 @@ pub struct Results {
     pub large: Vec<Table>,
     /// The same, with few rows: medians of single calls.
     pub small: Vec<Table>,
+    /// The same, with the client and the server on processors of their own.
+    #[serde(default)]
+    pub apart: Vec<Table>,
     /// The same, to a server to which a round trip takes so many seconds.
     #[serde(default)]
     pub far: Vec<(f64, Table)>,

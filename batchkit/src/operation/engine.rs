@@ -28,7 +28,6 @@ use crate::reject::{KeyShape, RejectSink};
 use crate::report::Outcome;
 use crate::retry::{CallGuard, Policy, Retries, Shared, Works, within};
 use crate::session::{Along, Opening, Openings, Session, Within};
-
 use crate::source::{Chunks, Feed, Positions};
 use crate::sql::{self, Form, Source, TableSql};
 use crate::strategy::{self, Function, InCaller, InPool, Post, Runner};

@@ -28,7 +28,9 @@ turning them into arrays, models or bytes is part of the time. The verbs:
 | insert returning | n rows without an id; each row's new id is known afterwards, in the order of the input |
 | relations | n/10 products by id, each with its ten reviews attached |
 
-The contestants take turns within each repetition (A B C, A B C), after one that is not counted. Before each turn the \
+The contestants take turns within each repetition (A B C, A B C), after one that is not counted. The server plans a \
+prepared statement for its parameters five times, then perhaps once for all: with eleven repetitions the median is of the \
+later calls, as a service's are. Before each turn the \
 table is emptied, filled from a copy, vacuumed, analysed and checkpointed. Everyone is called in a task of tokio's \
 runtime, as the code of a service is, and has connections of its own that stay open, by the Unix socket, and statements that stay prepared where its library can do that. After each turn, outside of \
 the time, the answer and the table are checked: the number of rows, the sums of prices and quantities, each id by its \
@@ -81,7 +83,7 @@ pub fn page(results: &Results, charts: &[Option<String>]) -> String {
         _ = writeln!(
             text,
             "The shortest time of all repetitions, by the floor's shortest. Where it tells another story than the \
-             median, the difference is noise.\n\n{}",
+             median, the difference is noise, or the plan of the first calls.\n\n{}",
             tables::least(table)
         );
         _ = writeln!(text, "The client's work, in µs of processor time per row:\n\n{}", tables::work(table));
@@ -108,6 +110,16 @@ pub fn page(results: &Results, charts: &[Option<String>]) -> String {
     for table in &results.small {
         let rows = if table.rows == 1 { "row" } else { "rows" };
         _ = write!(text, "\n### {} {rows}\n\n{}", thousands(table.rows), tables::small(table));
+    }
+    for table in &results.apart {
+        let rows = if table.rows == 1 { "row" } else { "rows" };
+        _ = write!(
+            text,
+            "\n### {} {rows}, on processors of their own\n\nThe client on one processor and the server on another, as on two \
+             machines: above, the kernel mostly has them take turns on one.\n\n{}",
+            thousands(table.rows),
+            tables::small(table)
+        );
     }
     for (round_trip, table) in &results.far {
         let rows = if table.rows == 1 { "row" } else { "rows" };
