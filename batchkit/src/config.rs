@@ -285,6 +285,8 @@ impl BatchConfig {
             Some("max_reject_percent must be 100 at the most")
         } else if self.database.has_empty_span() {
             Some("the database's timeouts must be longer than nothing; None leaves the server's own")
+        } else if self.database.has_nul() {
+            Some("the database's settings must not have NUL in them")
         } else {
             None
         }
@@ -361,5 +363,6 @@ mod tests {
         assert!(bad(|config| config.timeout = Some(Duration::ZERO)).is_some());
         assert!(bad(|config| config.max_reject_percent = Some(101)).is_some());
         assert!(bad(|config| config.database.lock_timeout = Some(Duration::ZERO)).is_some());
+        assert!(bad(|config| config.database.work_mem = Some("4MB\0".to_owned())).is_some());
     }
 }

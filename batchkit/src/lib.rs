@@ -85,8 +85,8 @@
 //! | a frozen connection comes back later | its transaction was ended before the repeat, EXACT | `late::*_is_fenced` |
 //! | the server crashes | acknowledged chunks are there; one that cannot be told is [`ErrorKind::CommitUnknown`] | `crashes::acknowledged_chunks_are_there_after_every_crash` |
 //! | any SQLSTATE, at the opening, at the statement or at COMMIT | its row of the table in [`ErrorAnswer`] | `faults::every_sqlstate_gets_its_answer`, `limits::a_setting_that_the_server_refuses_blames_no_row` |
-//! | a server or a pooler refuses a transaction | nothing is sent behind a connection's first one; later, rows that were on their way are [`ErrorKind::CommitUnknown`], and sent no second time | `faults::a_transaction_that_is_refused_writes_no_row_twice` |
-//! | a connection forgets what it has prepared (`DISCARD ALL`), or the server gives no names to statements | noticed once, EXACT | `opening::a_connection_may_forget_its_statements`, `opening::a_server_may_refuse_names` |
+//! | a server or a pooler refuses a transaction | nothing is sent behind a connection's first one of its kind; later, rows that were on their way are [`ErrorKind::CommitUnknown`], and sent no second time | `faults::a_transaction_that_is_refused_writes_no_row_twice` |
+//! | a connection forgets what it has prepared (`DISCARD ALL`), or the server gives no names to statements | noticed once, EXACT | `opening::connections_may_forget_their_statements`, `opening::a_server_may_refuse_names` |
 //! | a deadlock with a rival; none among the workers of a call | repeated, EXACT | `rivals::a_deadlock_with_a_rival_is_repeated`, `rivals::the_workers_of_a_call_never_deadlock`, `rivals::calls_that_write_the_same_rows_get_through` |
 //! | a serialization failure, at the statement or at COMMIT | repeated; after `retry_count` times an error | `rivals::a_serialization_failure_is_repeated_and_then_told` |
 //! | a lock timeout | the same | `faults::a_lock_timeout_is_repeated_and_then_told`, `limits::the_lock_timeout_of_the_settings_holds` |

@@ -180,6 +180,11 @@ impl DatabaseSettings {
         spans.into_iter().flatten().any(|span| span.is_zero())
     }
 
+    /// Whether a text has NUL in it, which no message can carry.
+    pub(crate) fn has_nul(&self) -> bool {
+        [&self.work_mem, &self.maintenance_work_mem].into_iter().flatten().any(|text| text.contains('\0'))
+    }
+
     /// Whether a transaction sees one state of the data from its first statement to its last.
     pub(crate) fn is_snapshot(&self) -> bool {
         matches!(self.isolation_level, Some(IsolationLevel::RepeatableRead | IsolationLevel::Serializable))

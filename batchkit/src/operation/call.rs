@@ -385,8 +385,8 @@ where
     V: Verb + 'static,
     A: Answer<M, V> + 'a,
 {
-    /// The statement that this call would run, without asking a server: as if the table were just what the
-    /// model says.
+    /// The statement that this call would run with many rows, without asking a server: as if the table were just what
+    /// the model says.
     ///
     /// # Errors
     /// When the options make no sense together, or a field's type is not known without a server.

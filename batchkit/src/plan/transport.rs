@@ -36,7 +36,7 @@ pub(crate) struct Facts {
     pub(crate) foretold: bool,
     /// Whether columns of stored rows are set.
     pub(crate) updates: bool,
-    /// Whether what is counted is not what the command's tag tells.
+    /// Whether a statement that counts may answer of each row that was written what became of it.
     pub(crate) counts_each: bool,
     /// What the statement has to answer.
     pub(crate) form: Form,

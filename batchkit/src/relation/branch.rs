@@ -199,22 +199,20 @@ impl<M: ReadRow, V: RelatedValue<Target: ReadRow>> Branch<M> for Field<M, V> {
         self.owners.reserve(count);
         for block in &answers {
             let mut decoded = block.rows.take_all_decoded();
+            let read = |row, decoded: Option<std::result::Result<V::Target, _>>| match decoded {
+                Some(decoded) => decoded.map_err(unreadable::<V::Target>),
+                None => decode(block.rows.fields(row), &types),
+            };
             if let Some(owners) = block.in_step().filter(|owners| owners.len() == decoded.len()) {
                 self.owners.extend_from_slice(owners);
                 for (row, decoded) in decoded.into_rows().enumerate() {
-                    rows.push(match decoded {
-                        Some(decoded) => decoded.map_err(unreadable::<V::Target>)?,
-                        None => decode(block.rows.fields(row), &types)?,
-                    });
+                    rows.push(read(row, decoded)?);
                 }
                 continue;
             }
             for (owner, row) in block.iter() {
                 self.owners.push(owner);
-                rows.push(match decoded.take(row) {
-                    Some(decoded) => decoded.map_err(unreadable::<V::Target>)?,
-                    None => decode(block.rows.fields(row), &types)?,
-                });
+                rows.push(read(row, decoded.take(row))?);
             }
         }
         self.node = Some(Node::new(rows, below));

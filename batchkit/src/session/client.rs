@@ -10,6 +10,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use bytes::Bytes;
 use deadpool_postgres::{Object, Pool};
+use futures_util::future::join;
 use futures_util::{SinkExt, TryStreamExt, pin_mut};
 use postgres_types::{ToSql, Type};
 use tokio_postgres::error::SqlState;
@@ -155,13 +156,13 @@ impl Pooled {
     }
 
     /// Whether this connection knows the name of what such a transaction is opened with; `None` where it has opened none
-    /// before.
+    /// like it before.
     pub(super) fn knows(&self, opening: &Opening, writes: bool) -> Result<Option<bool>> {
         Ok(NAMED.knows(&self.client()?.statement_cache, opening.prepared(writes).number))
     }
 
     /// Opens a transaction in front of others' messages: by name, where that is known. A connection that has opened none
-    /// before is told the name in front of it.
+    /// like it before is told the name in front of it.
     pub(super) async fn open(
         &self,
         opening: &Opening,
@@ -179,18 +180,24 @@ impl Pooled {
         };
         let opened = async { self.trips.wait(pin!(self.send_opening(&message, writes.then_some(key)))).await };
         if knows.is_none() {
-            // Outside of the transaction: where the server has no names to give, nothing is lost.
-            let prepare = Box::pin(self.execute(&prepared.text));
-            let (named, opened) = tokio::join!(prepare, opened);
-            NAMED.note(connection, prepared.number, named.is_ok());
+            let (knows, opened) = if NAMED.is_lost(prepared.number) {
+                (false, opened.await)
+            } else {
+                // Outside of the transaction: where the server has no names to give, nothing is lost.
+                let (named, opened) = join(Box::pin(self.execute(&prepared.text)), opened).await;
+                // By this name the backend has the same text, from whomever it is.
+                let is_there = |error: Error| error.sqlstate() == Some(&SqlState::DUPLICATE_PSTATEMENT);
+                (named.map_or_else(is_there, |()| true), opened)
+            };
+            NAMED.note(connection, prepared.number, knows);
             return opened;
         }
         let opened = opened.await;
         if let Err(unopened) = &opened
             && unopened.error.sqlstate() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)
         {
-            // Whoever tries again finds the statement itself in the message.
-            NAMED.note(connection, prepared.number, false);
+            // Whoever tries again, on whichever connection, sends the statement itself.
+            NAMED.lose(prepared.number);
         }
         opened
     }
@@ -323,9 +330,14 @@ impl<'a> Session<'a> {
             })?;
             return work.await.map_err(|error| (Stage::Work, error));
         }
-        // They are polled in this order, and so they leave.
-        let work = pin!(work);
-        match tokio::join!(open, noting(work, &all_sent)) {
+        let mut open = pin!(open);
+        // What cannot even be sent is an error at once: nothing is to be sent behind it.
+        if let Poll::Ready(opened) = poll_fn(|context| Poll::Ready(open.as_mut().poll(context))).await {
+            opened.map_err(|unopened| at_begin(unopened.error))?;
+            return work.await.map_err(|error| (Stage::Work, error));
+        }
+        // So they leave in this order.
+        match join(open, noting(pin!(work), &all_sent)).await {
             (Ok(()), worked) => worked.map_err(|error| (Stage::Work, error)),
             (Err(unopened), _) if unopened.is_begun || unopened.error.is_lost() => Err(at_begin(unopened.error)),
             // The server had no transaction to give, and did each statement by itself: it cannot be taken back.

@@ -63,7 +63,7 @@ impl Trips {
         self.has_received.load(Ordering::Relaxed)
     }
 
-    /// So long after something was sent that the server has no work with, its answer was there.
+    /// So long after something was sent that the server has hardly any work with, its answer was there.
     pub(super) fn measured(&self, time: Duration) {
         self.total.measured(time);
     }

@@ -28,9 +28,7 @@ turning them into arrays, models or bytes is part of the time. The verbs:
 | insert returning | n rows without an id; each row's new id is known afterwards, in the order of the input |
 | relations | n/10 products by id, each with its ten reviews attached |
 
-The contestants take turns within each repetition (A B C, A B C), after one that is not counted. The server plans a \
-prepared statement for its parameters five times, then perhaps once for all: with eleven repetitions the median is of the \
-later calls, as a service's are. Before each turn the \
+The contestants take turns within each repetition (A B C, A B C), after one that is not counted. Before each turn the \
 table is emptied, filled from a copy, vacuumed, analysed and checkpointed. Everyone is called in a task of tokio's \
 runtime, as the code of a service is, and has connections of its own that stay open, by the Unix socket, and statements that stay prepared where its library can do that. After each turn, outside of \
 the time, the answer and the table are checked: the number of rows, the sums of prices and quantities, each id by its \
@@ -60,6 +58,13 @@ no disk is measured.
 /// The whole page. `charts` are the names of the files beside it, one for each number of rows.
 pub fn page(results: &Results, charts: &[Option<String>]) -> String {
     let mut text = String::from(INTRODUCTION);
+    _ = writeln!(
+        text,
+        "\nThe server plans a prepared statement for its parameters five times, then perhaps once for all. With {} \
+         repetitions, the median is that of {} calls.",
+        results.repetitions,
+        if results.repetitions > 10 { "the later" } else { "the first" }
+    );
     let machine = &results.machine;
     _ = writeln!(
         text,
