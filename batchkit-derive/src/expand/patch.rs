@@ -32,8 +32,21 @@ pub(super) fn tokens(patch: &Struct<'_>) -> TokenStream {
         quote!(if __column == #position { return #put; })
     });
     let body = quote!(#(#arms)* ::core::result::Result::Ok(()));
+    let all = columns.iter().map(|column| {
+        let put = put(column.field, &column.field.ty, false, &private);
+        quote!({ let __out = &mut __row.field(); #put }?;)
+    });
+    let pairs = positions.iter().zip(positions.iter().skip(1)).map(|(one, next)| quote!(&& #one < #next));
+    // Where the patch has its fields in the model's order, none has to be looked for.
+    let all = quote! {
+        if true #(#pairs)* {
+            #(#all)*
+            return ::core::result::Result::Ok(());
+        }
+        #private::write_each::<#model, _>(self, __row)
+    };
     let ascending = quote!(#private::ascending([#(#positions),*]));
-    let write = implementations(patch, &ascending, &body, &private);
+    let write = implementations(patch, &ascending, &body, Some(all), &private);
     let site = model.as_ref().map_or_else(Span::call_site, site);
     let here = private.at(site);
     let ignores_version = patch.attrs.ignore_version.is_some();
@@ -55,6 +68,7 @@ pub(super) fn implementations(
     patch: &Struct<'_>,
     positions: &TokenStream,
     body: &TokenStream,
+    write_all: Option<TokenStream>,
     private: &Private<'_>,
 ) -> TokenStream {
     let (generics, _, bounds) = patch.input.generics.split_for_impl();
@@ -64,12 +78,8 @@ pub(super) fn implementations(
     let here = private.at(site);
     let patch_row = quote_spanned!(site=> #here::PatchRow<#model>);
     let row = {
-        let body = write::Body {
-            positions: positions.clone(),
-            write: body.clone(),
-            write_all: None,
-            children: TokenStream::new(),
-        };
+        let body =
+            write::Body { positions: positions.clone(), write: body.clone(), write_all, children: TokenStream::new() };
         write::write_row(&quote!(#model), &this, [&quote!(#generics), &quote!(#bounds)], &body, private)
     };
     quote! {

@@ -68,7 +68,7 @@ pub(super) fn of_patch(patch: &Struct<'_>) -> TokenStream {
         return TokenStream::new();
     }
     let private = Private::of(&patch.attrs);
-    let implementations = patch::implementations(patch, &quote!([]), &quote!(loop {}), &private);
+    let implementations = patch::implementations(patch, &quote!([]), &quote!(loop {}), None, &private);
     quote! {
         #[allow(warnings)]
         const _: () = { #implementations };

@@ -146,9 +146,19 @@ fn encode_plain<R>(
 ) -> Many {
     let before = into.len();
     // The form is asked once, and not for each row.
-    let ended = match into.is_beside() {
-        true => push_many(rows, into, limits, |row, into| into.push_beside(&layout.types, |all| write_all(row, all))),
-        false => push_many(rows, into, limits, |row, into| into.push_behind(&layout.types, |all| write_all(row, all))),
+    let ended = if into.is_beside() {
+        // The first one may have been looked at before; and it tells how much room the others need.
+        let Some(row) = rows.next() else { return (0, Some(None)) };
+        match into.push_beside(&layout.types, |all| write_all(&row, all)) {
+            Err(bad) => Some(Some((row, bad))),
+            Ok(()) => {
+                // An iterator may not keep its word.
+                into.reserve(rows.behind.size_hint().0.min(limits.rows), limits.bytes);
+                into.push_all_beside(&layout.types, &mut rows.behind, limits.rows, limits.bytes, write_all)
+            }
+        }
+    } else {
+        push_many(rows, into, limits, |row, into| into.push_behind(&layout.types, |all| write_all(row, all)))
     };
     let ended = ended.map(|bad| {
         bad.map(|(row, (column, fault))| invalid(layout, column, fault, |position, out| write(&row, position, out)))
@@ -430,6 +440,20 @@ where
 
     fn encode_many(&mut self, layout: &Layout, into: &mut RowsBuilder, limits: Limits) -> Many {
         let write = |key: &I::Item, part: usize, out: &mut ColumnWriter<'_>| key.write_key(part, out);
+        if into.has_one_column() {
+            let before = into.len();
+            // The first one may have been looked at before; and it tells how much room the others need.
+            match self.encode_next(layout, into) {
+                // An iterator may not keep its word.
+                Some(Encoded::Row) => into.reserve(self.0.behind.size_hint().0.min(limits.rows), limits.bytes),
+                other => return (0, Some(other)),
+            }
+            let (keys, Limits { rows, bytes }) = (&mut self.0.behind, limits);
+            let ended = into.push_fields(&layout.types[0], keys, rows, bytes, |key, out| key.write_key(0, out));
+            let ended =
+                ended.map(|bad| bad.map(|(key, fault)| invalid(layout, 0, fault, |part, out| write(&key, part, out))));
+            return (into.len() - before, ended);
+        }
         encode_plain(&mut self.0, layout, into, limits, |key, all| key.write_all(all), write)
     }
 

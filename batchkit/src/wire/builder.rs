@@ -32,6 +32,12 @@ pub(crate) struct RowsBuilder {
     below: Vec<BelowBuilder>,
 }
 
+/// Whether a row of so many bytes is one that the server takes.
+#[inline]
+fn not_giant(bytes: usize) -> Result<(), Fault> {
+    if bytes > MAX_ROW_BYTES { Err(Fault::TooLarge) } else { Ok(()) }
+}
+
 impl RowsBuilder {
     /// A builder of rows of so many fields, in this form.
     pub(crate) fn of(form: RowForm, fields: usize) -> Self {
@@ -103,6 +109,12 @@ impl RowsBuilder {
         !self.columns.is_empty()
     }
 
+    /// Whether rows have one field, which is written beside those before it.
+    #[inline]
+    pub(crate) fn has_one_column(&self) -> bool {
+        self.columns.len() == 1
+    }
+
     /// The same of a row whose fields are written beside those before them.
     #[inline]
     pub(crate) fn push_beside(
@@ -116,6 +128,72 @@ impl RowsBuilder {
             return Err(self.refused(column, fault));
         }
         if self.end_columns() > MAX_ROW_BYTES { Err(self.refused_giant(columns)) } else { Ok(()) }
+    }
+
+    /// Appends rows of one field each, which `write` appends, until there are so many, or so many bytes: the row that has
+    /// no form, or `None` of it where there are no more. (Keys: what is done once for each row counts.)
+    #[inline]
+    pub(crate) fn push_fields<R>(
+        &mut self,
+        ty: &ColumnType,
+        rows: &mut impl Iterator<Item = R>,
+        most_rows: usize,
+        most_bytes: usize,
+        write: impl Fn(&R, &mut ColumnWriter<'_>) -> Result<(), Fault>,
+    ) -> Option<Option<(R, Fault)>> {
+        let [column] = &mut self.columns[..] else { return None };
+        let (mut len, mut end) = (self.len, column.bytes.len());
+        let ended = loop {
+            if len >= most_rows || end >= most_bytes {
+                break None;
+            }
+            let Some(row) = rows.next() else { break Some(None) };
+            let written = write(&row, &mut ColumnWriter::new(&mut column.bytes, ty));
+            if let Err(fault) = written.and_then(|()| not_giant(column.bytes.len() - end)) {
+                break Some(Some((row, fault)));
+            }
+            end = column.end_row(len);
+            len += 1;
+        };
+        (self.len, self.own_bytes) = (len, end);
+        if let Some(Some(_)) = ended {
+            self.truncate(len);
+        }
+        ended
+    }
+
+    /// Appends rows whose fields are written beside those before them, until there are so many, or so many bytes: the row
+    /// that has no form, or `None` of it where there are no more.
+    #[inline]
+    pub(crate) fn push_all_beside<R>(
+        &mut self,
+        types: &[ColumnType],
+        rows: &mut impl Iterator<Item = R>,
+        most_rows: usize,
+        most_bytes: usize,
+        write: impl Fn(&R, &mut RowWriter<'_>) -> Result<(), Fault>,
+    ) -> Option<Option<(R, (usize, Fault))>> {
+        let (mut len, mut bytes) = (self.len, self.own_bytes);
+        let ended = loop {
+            if len >= most_rows || bytes >= most_bytes {
+                break None;
+            }
+            let Some(row) = rows.next() else { break Some(None) };
+            let mut fields = RowWriter::new(&[], &mut self.bytes, &mut self.columns, types);
+            if let Err(fault) = write(&row, &mut fields) {
+                break Some(Some((row, (fields.last(), fault))));
+            }
+            let all = self.columns.iter_mut().fold(0, |bytes, column| bytes + column.end_row(len));
+            if let Err(fault) = not_giant(all - bytes) {
+                break Some(Some((row, (types.len().saturating_sub(1), fault))));
+            }
+            (len, bytes) = (len + 1, all);
+        };
+        (self.len, self.own_bytes) = (len, bytes);
+        if let Some(Some(_)) = ended {
+            self.truncate(len);
+        }
+        ended
     }
 
     /// The same of a row that is written behind those before it.
@@ -163,11 +241,7 @@ impl RowsBuilder {
     #[inline]
     fn end_columns(&mut self) -> usize {
         let (len, before) = (self.len, self.own_bytes);
-        self.own_bytes = match &mut self.columns[..] {
-            // Keys: a loop over one would take as long as the rest.
-            [column] => column.end_row(len),
-            columns => columns.iter_mut().fold(0, |bytes, column| bytes + column.end_row(len)),
-        };
+        self.own_bytes = self.columns.iter_mut().fold(0, |bytes, column| bytes + column.end_row(len));
         self.len = len + 1;
         self.own_bytes - before
     }
