@@ -32,20 +32,21 @@ pub(super) fn tokens(patch: &Struct<'_>) -> TokenStream {
         quote!(if __column == #position { return #put; })
     });
     let body = quote!(#(#arms)* ::core::result::Result::Ok(()));
-    let all = columns.iter().map(|column| {
-        let put = put(column.field, &column.field.ty, false, &private);
-        quote!({ let __out = &mut __row.field(); #put }?;)
-    });
+    let puts: Vec<_> = columns.iter().map(|column| put(column.field, &column.field.ty, false, &private)).collect();
+    let ascending = quote!(#private::ascending([#(#positions),*]));
     let pairs = positions.iter().zip(positions.iter().skip(1)).map(|(one, next)| quote!(&& #one < #next));
     // Where the patch has its fields in the model's order, none has to be looked for.
     let all = quote! {
         if true #(#pairs)* {
-            #(#all)*
-            return ::core::result::Result::Ok(());
+            #({ let __out = &mut __row.field(); #puts }?;)*
+        } else {
+            for __column in #ascending {
+                let __out = &mut __row.field();
+                #(if __column == #positions { #puts?; })*
+            }
         }
-        #private::write_each::<#model, _>(self, __row)
+        ::core::result::Result::Ok(())
     };
-    let ascending = quote!(#private::ascending([#(#positions),*]));
     let write = implementations(patch, &ascending, &body, Some(all), &private);
     let site = model.as_ref().map_or_else(Span::call_site, site);
     let here = private.at(site);

@@ -42,7 +42,7 @@ pub use relation::{Association, Relation, RelationOrder, RelationPaths, Relation
 pub use relation::{
     FieldTypes, NamesKey, NamesKeys, check_fields, check_names, key_columns, model_of, named_position, naming_position,
 };
-pub use row::{InsertRow, PatchRow, ReadRow, WriteRow, write_each};
+pub use row::{InsertRow, PatchRow, ReadRow, WriteRow};
 pub use value::{ColumnValue, FromColumn, ToColumn};
 
 /// A struct that stands for the rows of one table. Made by `#[derive(BatchModel)]`.

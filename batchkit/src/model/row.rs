@@ -28,7 +28,7 @@ pub trait WriteRow<M: BatchModel>: Sync {
     #[doc(hidden)]
     #[inline]
     fn write_all(&self, row: &mut RowWriter<'_>) -> Result<(), Fault> {
-        write_each::<M, _>(self, row)
+        Self::COLUMNS.iter().try_for_each(|&column| self.write(column, &mut row.field()))
     }
 
     /// The kinds of rows below this one that are inserted with it. Used by generated code.
@@ -38,13 +38,6 @@ pub trait WriteRow<M: BatchModel>: Sync {
     /// Hands over the rows of one kind, a position of [`CHILDREN`](Self::CHILDREN).
     #[doc(hidden)]
     fn children(&self, _kind: usize, _out: &mut ChildWriter<'_>) {}
-}
-
-/// Appends all fields of a row, each by its position. Used by generated code.
-#[doc(hidden)]
-#[inline]
-pub fn write_each<M: BatchModel, R: WriteRow<M> + ?Sized>(row: &R, fields: &mut RowWriter<'_>) -> Result<(), Fault> {
-    R::COLUMNS.iter().try_for_each(|&column| row.write(column, &mut fields.field()))
 }
 
 /// A row that can be inserted into `M`'s table: `M` itself, or its `#[batch(new = "…")]` form.
