@@ -152,8 +152,7 @@ fn encode_plain<R>(
         match into.push_beside(&layout.types, |all| write_all(&row, all)) {
             Err(bad) => Some(Some((row, bad))),
             Ok(()) => {
-                // An iterator may not keep its word.
-                into.reserve(rows.behind.size_hint().0.min(limits.rows), limits.bytes);
+                make_room(&rows.behind, into, limits);
                 into.push_all_beside(&layout.types, &mut rows.behind, limits.rows, limits.bytes, write_all)
             }
         }
@@ -187,11 +186,17 @@ fn push_many<R>(
         if !has_room(into) {
             return None;
         }
-        if into.len() == 1 {
-            // An iterator may not keep its word.
-            into.reserve(rows.behind.size_hint().0.min(limits.rows), limits.bytes);
-        }
+        make_room(&rows.behind, into, limits);
         next = rows.behind.next();
+    }
+}
+
+/// Makes room for the rows behind the first one.
+#[inline]
+fn make_room(behind: &impl Iterator, into: &mut RowsBuilder, limits: Limits) {
+    if into.len() == 1 {
+        // An iterator may not keep its word.
+        into.reserve(behind.size_hint().0.min(limits.rows), limits.bytes);
     }
 }
 
@@ -444,8 +449,7 @@ where
             let before = into.len();
             // The first one may have been looked at before; and it tells how much room the others need.
             match self.encode_next(layout, into) {
-                // An iterator may not keep its word.
-                Some(Encoded::Row) => into.reserve(self.0.behind.size_hint().0.min(limits.rows), limits.bytes),
+                Some(Encoded::Row) => make_room(&self.0.behind, into, limits),
                 other => return (0, Some(other)),
             }
             let (keys, Limits { rows, bytes }) = (&mut self.0.behind, limits);
