@@ -89,10 +89,11 @@ pub enum BatchSize {
     #[serde(rename = "xlarge")]
     XLarge,
     /// As many rows as fill 6 MiB, and 100,000 at the most; fewer after chunks that took longer than two seconds. Rows
-    /// that do not go by COPY into their table fill 2 MiB where less than 5,000 of them do, and more as long as an
-    /// eighth of a chunk's time is the wait for a server that is far away (in transactions of batchkit's own). Under
-    /// [`ExecutionStrategy::Parallel`], where the number of rows is known beforehand, all workers have the same number
-    /// of chunks, of at least 5,000 rows that are not so wide, and at the most 8 MiB.
+    /// that do not go by COPY into their table fill 2 MiB where less than 5,000 of them do. As long as an eighth of a
+    /// chunk's time is the wait for a server that is far away (in transactions of batchkit's own) the next one is
+    /// twice as large: up to those 6 MiB, and 12 MiB by COPY. Under [`ExecutionStrategy::Parallel`], where the number
+    /// of rows is known beforehand, all workers have the same number of chunks, of at least 5,000 rows that are not so
+    /// wide, and at the most 8 MiB.
     #[default]
     Auto,
     /// This many rows; at least 1. Written down, it is the number.
@@ -258,6 +259,9 @@ impl BatchConfig {
     /// The same, where chunks go one after the other and their size is chosen by itself (this and the next are read off
     /// the sizes of chunks in docs/performance.md).
     pub(crate) const AUTO_BYTES: usize = 6 << 20;
+
+    /// The same of chunks by COPY where the server is far away.
+    pub(crate) const FAR_BYTES: usize = 2 * BatchConfig::AUTO_BYTES;
 
     /// The same of wide rows that do not go by COPY, at first: the server has all of a statement's array in memory,
     /// several times.

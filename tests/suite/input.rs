@@ -542,22 +542,34 @@ struct Blob {
 
 const BLOBS: &str = "CREATE TABLE blobs (id int4 PRIMARY KEY, text text NOT NULL)";
 
-/// Chunks of wide rows that do not go by COPY grow as long as they mostly wait for a server that is far away.
+/// Chunks grow as long as they mostly wait for a server that is far away: those by COPY, and those of wide rows that do
+/// not go by it, which are smaller at first.
 #[tokio::test]
-async fn chunks_of_wide_rows_are_larger_far_away() {
+async fn chunks_are_larger_far_away() {
+    const MIB: i64 = 1 << 20;
     let db = database(BLOBS).await;
     let proxy = Proxy::new(db.server_folder());
     let harm = Harm::Delay(Duration::from_millis(200));
     proxy.set([Trap { way: Way::ToServer, at: 0, harm }]);
     let operations = BatchOperations::<Blob>::new(pool_through(&db, proxy.folder(), 1));
-    let rows: Vec<Blob> = (0..2_000).map(|id| Blob { id, text: "x".repeat(10_000) }).collect();
-    assert_eq!(operations.batch_upsert(&rows).await.unwrap().inserted, 2_000);
-    let chunks = chunks(&db).await;
-    assert_eq!(chunks.iter().map(|(rows, _)| rows).sum::<i64>(), 2_000);
-    assert!(chunks[0].1 <= (2 << 20) + 10_000, "{chunks:?}");
-    // Ten of 2 MiB.
-    assert!(chunks.len() <= 7, "{chunks:?}");
-    assert!(chunks.iter().all(|(_, bytes)| *bytes <= (6 << 20) + 10_000), "{chunks:?}");
+    let rows: Vec<Blob> = (0..6_000).map(|id| Blob { id, text: "x".repeat(10_000) }).collect();
+    for strategy in [ExecutionStrategy::Chunked, ExecutionStrategy::Pipelined] {
+        for (upsert, first, most) in [(false, 6 * MIB, 12 * MIB), (true, 2 * MIB, 6 * MIB)] {
+            let context = format!("{strategy:?} upsert: {upsert}");
+            db.run("TRUNCATE blobs").await;
+            if upsert {
+                assert_eq!(operations.batch_upsert(&rows).strategy(strategy).await.unwrap().inserted, 6_000);
+            } else {
+                assert_eq!(operations.batch_insert(&rows).strategy(strategy).await.unwrap(), 6_000);
+            }
+            let chunks = chunks(&db).await;
+            assert_eq!(chunks.iter().map(|(rows, _)| rows).sum::<i64>(), 6_000, "{context}");
+            assert!(chunks[0].1 <= first + 10_000, "{context}: {chunks:?}");
+            assert!(i64::try_from(chunks.len()).unwrap() < 6_000 * 10_000 / first, "{context}: {chunks:?}");
+            assert!(chunks.iter().any(|(_, bytes)| *bytes > most - 30_000), "{context}: {chunks:?}");
+            assert!(chunks.iter().all(|(_, bytes)| *bytes <= most + 10_000), "{context}: {chunks:?}");
+        }
+    }
 }
 
 /// Chunks are cut by the bytes that their rows have, whatever their number.

@@ -1,5 +1,5 @@
-//! How large the next chunk may be: as large as was asked for, or less after chunks that took long; of wide rows more,
-//! where the server is far away.
+//! How large the next chunk may be: as large as at first, less after chunks that took long, and more where the server is
+//! far away.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,6 +10,8 @@ use super::chunks::Limits;
 #[derive(Debug)]
 pub(crate) struct Pace {
     limits: Limits,
+    /// The bytes that chunks have at the most where the server is far away; at least those of the limits.
+    far: usize,
     /// The bytes of the next chunk, where these follow the time that chunks take.
     bytes: Option<AtomicUsize>,
     /// The same of wide rows, where these have chunks of their own size.
@@ -28,7 +30,7 @@ struct Wide {
 const LONG: Duration = Duration::from_secs(2);
 /// Chunks are not made smaller than that: their round trips would be seen.
 const LEAST_BYTES: usize = 256 << 10;
-/// Chunks of wide rows are made larger where the wait for the server is more than this part of their time.
+/// Chunks are made larger where the wait for the server is more than this part of their time.
 const WAITED: u32 = 8;
 
 impl Wide {
@@ -40,13 +42,22 @@ impl Wide {
 impl Pace {
     /// Chunks of one size.
     pub(crate) fn fixed(limits: Limits) -> Self {
-        Pace { limits, bytes: None, wide: None }
+        Pace { limits, far: limits.bytes, bytes: None, wide: None }
     }
 
-    /// Chunks of this size at first and at the most, whose size follows the time that they take; of wide rows of so
-    /// many bytes at first, if they have a size of their own.
-    pub(crate) fn adaptive(limits: Limits, wide: Option<usize>) -> Self {
-        Pace { limits, bytes: Some(AtomicUsize::new(limits.bytes)), wide: wide.map(Wide::new) }
+    /// Chunks of this size at first, whose size follows the time that they take.
+    pub(crate) fn adaptive(limits: Limits) -> Self {
+        Pace { bytes: Some(AtomicUsize::new(limits.bytes)), ..Pace::fixed(limits) }
+    }
+
+    /// Chunks of wide rows have so many bytes at first.
+    pub(crate) fn with_wide(self, bytes: usize) -> Self {
+        Pace { wide: Some(Wide::new(bytes)), ..self }
+    }
+
+    /// Chunks have so many bytes at the most where the server is far away.
+    pub(crate) fn with_far(self, bytes: usize) -> Self {
+        Pace { far: bytes.max(self.limits.bytes), ..self }
     }
 
     /// How large the next chunk may be.
@@ -73,12 +84,12 @@ impl Pace {
     /// How long a chunk of so many bytes took that went through, and how long a round trip to the server takes, if that
     /// is known.
     pub(crate) fn took(&self, bytes: usize, time: Duration, latency: Option<Duration>) {
-        if let (Some(wide), Some(latency)) = (&self.wide, latency) {
-            let has_waited = latency * WAITED > time;
+        let has_waited = latency.is_some_and(|latency| latency * WAITED > time);
+        // A chunk that was cut by something else, or before the last change, says nothing about larger ones.
+        let is_full = |limit: usize| bytes > limit / 4 * 3 && bytes <= limit.saturating_mul(2);
+        if let Some(wide) = &self.wide {
             let _ = wide.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |limit| {
-                // A chunk that was cut by something else, or before the last change, says nothing about larger ones.
-                let is_full = bytes > limit / 4 * 3 && bytes <= limit.saturating_mul(2);
-                (has_waited && is_full).then(|| limit.saturating_mul(2).min(self.limits.bytes))
+                (has_waited && is_full(limit)).then(|| limit.saturating_mul(2).min(self.limits.bytes))
             });
         }
         let Some(next) = &self.bytes else { return };
@@ -87,10 +98,11 @@ impl Pace {
         let _ = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |limit| {
             if time > LONG {
                 Some((bytes.min(limit) / 2).max(least).min(limit))
-            } else if time < LONG / 4 {
-                Some((bytes.saturating_mul(2)).clamp(limit, self.limits.bytes))
+            } else if limit < self.limits.bytes {
+                (time < LONG / 4).then(|| bytes.saturating_mul(2).clamp(limit, self.limits.bytes))
             } else {
-                None
+                // The wait stays what it is: one twice as large takes less than twice as long.
+                (has_waited && is_full(limit) && time < LONG / 2).then(|| limit.saturating_mul(2).min(self.far))
             }
         });
     }
@@ -105,7 +117,7 @@ mod tests {
 
     #[test]
     fn chunks_that_take_long_are_made_smaller_and_quick_ones_larger_again() {
-        let pace = Pace::adaptive(LIMITS, None);
+        let pace = Pace::adaptive(LIMITS);
         let next = |bytes, milliseconds| {
             pace.took(bytes, Duration::from_millis(milliseconds), None);
             pace.limits().bytes
@@ -126,7 +138,7 @@ mod tests {
 
     #[test]
     fn chunks_of_wide_rows_are_made_larger_as_long_as_an_eighth_of_their_time_is_waited() {
-        let pace = Pace::adaptive(LIMITS, Some(2 * MIB));
+        let pace = Pace::adaptive(LIMITS).with_wide(2 * MIB);
         let next = |bytes, milliseconds, latency: Option<u64>| {
             pace.took(bytes, Duration::from_millis(milliseconds), latency.map(Duration::from_millis));
             pace.next_wide().bytes
@@ -144,6 +156,29 @@ mod tests {
         assert_eq!(next(4 * MIB, 10, Some(6)), 8 * MIB);
         assert_eq!(next(8 * MIB, 10, Some(6)), 8 * MIB);
         assert_eq!((pace.limits().bytes, pace.first_wide().bytes), (LIMITS.bytes, 2 * MIB));
+    }
+
+    #[test]
+    fn chunks_are_larger_than_at_first_only_where_an_eighth_of_their_time_is_waited() {
+        let pace = Pace::adaptive(LIMITS).with_far(20 * MIB);
+        let next = |bytes, milliseconds, latency: Option<u64>| {
+            pace.took(bytes, Duration::from_millis(milliseconds), latency.map(Duration::from_millis));
+            pace.limits().bytes
+        };
+        assert_eq!(next(8 * MIB, 40, Some(5)), 8 * MIB);
+        assert_eq!(next(8 * MIB, 40, None), 8 * MIB);
+        assert_eq!(next(5 * MIB, 1, Some(6)), 8 * MIB);
+        assert_eq!(next(8 * MIB, 40, Some(6)), 16 * MIB);
+        // It was cut before that.
+        assert_eq!(next(8 * MIB, 40, Some(6)), 16 * MIB);
+        assert_eq!(next(16 * MIB, 40, Some(6)), 20 * MIB);
+        assert_eq!(next(20 * MIB, 40, Some(6)), 20 * MIB);
+        // Where they take long they are made smaller, however far the server is.
+        assert_eq!(next(20 * MIB, 2_001, Some(900)), 10 * MIB);
+        assert_eq!(next(10 * MIB, 2_001, Some(900)), 5 * MIB);
+        assert_eq!(next(5 * MIB, 400, Some(300)), 8 * MIB);
+        assert_eq!(next(8 * MIB, 1_000, Some(900)), 8 * MIB);
+        assert_eq!(next(8 * MIB, 999, Some(900)), 16 * MIB);
     }
 
     #[test]

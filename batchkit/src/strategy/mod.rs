@@ -30,12 +30,15 @@ pub(crate) fn style(config: &BatchConfig, rows: Option<usize>, turns_away: bool,
     use ExecutionStrategy::{Optimistic, Parallel, Pipelined, SingleQuery};
     let strategy = config.execution_strategy;
     let limits = chunked::limits(config);
-    let wide = (!by_copy).then_some(BatchConfig::WIDE_BYTES);
+    let follows = |limits: Limits, far: usize| {
+        let pace = Pace::adaptive(limits);
+        if by_copy { pace.with_far(far) } else { pace.with_wide(BatchConfig::WIDE_BYTES) }
+    };
     let pace = match strategy {
         SingleQuery | Optimistic => Pace::fixed(single_query::LIMITS),
         _ if !config.sizes_by_itself() => Pace::fixed(limits),
-        Parallel => Pace::adaptive(parallel::limits(limits, config.max_workers, rows), wide),
-        _ => Pace::adaptive(Limits { bytes: BatchConfig::AUTO_BYTES, ..limits }, wide),
+        Parallel => follows(parallel::limits(limits, config.max_workers, rows), limits.bytes),
+        _ => follows(Limits { bytes: BatchConfig::AUTO_BYTES, ..limits }, BatchConfig::FAR_BYTES),
     };
     Style { pace: Arc::new(pace), turns_away, concurrent: strategy == Parallel, ahead: strategy == Pipelined }
 }
