@@ -1,8 +1,8 @@
-//! Ten million rows from a stream, within 64 MiB of memory.
+//! Ten million rows from a stream, within 64 MiB of memory, however wide they are.
 //!
 //! The stream makes its rows as they are taken. Printed are the rows per second and the most memory that this program
 //! had at once, as the operating system counts it (on Linux); the server is another process.
-//! Run it with `cargo run --release --example stream [rows]`. More memory than 64 MiB is a failure.
+//! Run it with `cargo run --release --example stream [rows [characters of each]]`. More memory than 64 MiB is a failure.
 #![allow(clippy::print_stdout, reason = "a program that prints figures")]
 
 use std::convert::Infallible;
@@ -25,17 +25,19 @@ struct Reading {
 
 const LIMIT_MIB: f64 = 64.0;
 
-fn reading(id: i64) -> Reading {
+fn reading(id: i64, width: usize) -> Reading {
     Reading {
         id,
-        sensor: format!("sensor {}", id % 1_000),
+        sensor: format!("sensor {:<width$}", id % 1_000),
         value: 0.5 * f64::from(u32::try_from(id % 997).unwrap_or(0)),
     }
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let rows: i64 = std::env::args().nth(1).map_or(Ok(10_000_000), |n| n.parse())?;
+    let mut arguments = std::env::args().skip(1);
+    let rows: i64 = arguments.next().map_or(Ok(10_000_000), |rows| rows.parse())?;
+    let width: usize = arguments.next().map_or(Ok(0), |width| width.parse())?;
     let server = Server::start().await?;
     println!("{}", server.description());
     let database = server.create_database("stream").await?;
@@ -46,8 +48,8 @@ async fn main() -> Result<(), Failure> {
     let readings = BatchOperations::<Reading>::new(pool.clone());
 
     let started = Instant::now();
-    let inserted =
-        readings.batch_insert_stream(stream::iter(1..=rows).map(|id| Ok::<_, Infallible>(reading(id)))).await?;
+    let of = |ids| stream::iter(ids).map(|id| Ok::<_, Infallible>(reading(id, width)));
+    let inserted = readings.batch_insert_stream(of(1..=rows)).await?;
     let seconds = started.elapsed().as_secs_f64();
     let per_second = f64::from(u32::try_from(inserted)?) / seconds;
     println!("{inserted} rows inserted in {seconds:.1} s: {per_second:.0} rows per second");
@@ -55,8 +57,7 @@ async fn main() -> Result<(), Failure> {
     // A tenth of them again, and as many new ones.
     let some = rows / 10;
     let started = Instant::now();
-    let again = stream::iter(rows - some + 1..=rows + some).map(|id| Ok::<_, Infallible>(reading(id)));
-    let upserted = readings.batch_upsert_stream(again).await?;
+    let upserted = readings.batch_upsert_stream(of(rows - some + 1..=rows + some)).await?;
     println!(
         "{} rows updated and {} inserted in {:.1} s",
         upserted.updated,

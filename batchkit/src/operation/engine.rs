@@ -208,7 +208,7 @@ impl Request<'_> {
         // Of a stream or an iterator nobody knows that its rows are few.
         let chunk_rows = self.feed.known_len().unwrap_or(usize::MAX).min(pace.limits().rows);
         let layout = match &plan {
-            Some(plan) => plan.layout(&target, chunk_rows),
+            Some(plan) => Arc::clone(&plan.layout),
             None => Arc::new(target.layout(&*verb, graph.layouts())),
         };
         let ledger = Ledger::new(form, &self.config, Arc::clone(&layout.key), started);

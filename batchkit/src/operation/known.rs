@@ -60,13 +60,15 @@ impl Known {
             return Ok(Arc::clone(plan));
         }
         let target = Target { known: self, columns: kind.columns, writes: kind.verb.writes() };
+        let ways = target.ways(&**kind.verb, kind.asked, kind.form)?;
+        let forms = ways.forms(kind.columns.len());
         let plan = Arc::new(Plan {
-            ways: Arc::new(target.ways(&**kind.verb, kind.asked, kind.form)?),
+            layout: Arc::new(Layout { forms, ..target.layout(&**kind.verb, Vec::new()) }),
+            ways: Arc::new(ways),
             verb: Arc::clone(kind.verb),
             columns: kind.columns.to_vec(),
             asked: kind.asked,
             form: kind.form,
-            layouts: Mutex::default(),
         });
         if plans.len() == MOST {
             plans.remove(0);
@@ -147,8 +149,8 @@ pub(super) struct Plan {
     asked: Transport,
     form: Form,
     pub(super) ways: Arc<Ways>,
-    /// How rows are encoded, in each of the forms that the ways take.
-    layouts: Mutex<Vec<Arc<Layout>>>,
+    /// How rows without others below them are encoded.
+    pub(super) layout: Arc<Layout>,
 }
 
 impl Plan {
@@ -156,17 +158,5 @@ impl Plan {
         (self.asked, self.form) == (kind.asked, kind.form)
             && self.columns == kind.columns
             && self.verb.is_same(&**kind.verb)
-    }
-
-    /// How rows without others below them are encoded for chunks of so many.
-    pub(super) fn layout(&self, target: &Target<'_>, rows: usize) -> Arc<Layout> {
-        let form = self.ways.of(rows).form(self.columns.len());
-        let mut layouts = lock(&self.layouts);
-        if let Some(layout) = layouts.iter().find(|layout| layout.form == form) {
-            return Arc::clone(layout);
-        }
-        let layout = Arc::new(Layout { form, ..target.layout(&*self.verb, Vec::new()) });
-        layouts.push(Arc::clone(&layout));
-        layout
     }
 }

@@ -18,7 +18,7 @@ use crate::session::{
 use crate::settings::Plans;
 use crate::source::{ChildLayout, Layout};
 use crate::sql::{self, Foretold, Form, Source, TableSql};
-use crate::wire::{Fault, RowForm, RowType};
+use crate::wire::{Fault, Forms, RowType};
 
 /// The table, and the columns that are encoded, in their order.
 #[derive(Clone, Copy)]
@@ -42,7 +42,7 @@ impl Target<'_> {
             KeyColumn { name: self.known.model.columns[column].name, ty: types[field].ty().clone(), field }
         });
         let key = KeyShape::new(columns.collect());
-        Layout { columns: self.columns.to_vec(), types, form: RowForm::Copy, key, below }
+        Layout { columns: self.columns.to_vec(), types, forms: Forms::default(), key, below }
     }
 
     /// How rows with others below them are sent: the keys of these are drawn first, where that can be.

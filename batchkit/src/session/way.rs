@@ -10,7 +10,7 @@ use super::transport::Carrier;
 use crate::config::Transport;
 use crate::settings::Plans;
 use crate::source::Limits;
-use crate::wire::{EncodedRows, RowForm};
+use crate::wire::{EncodedRows, Forms, RowForm};
 
 /// A way of rows.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Way {
     }
 
     /// The form in which rows of so many fields each are sent as they are.
-    pub(crate) fn form(&self, fields: usize) -> RowForm {
+    fn form(&self, fields: usize) -> RowForm {
         if self.draw.is_some() { RowForm::Copy } else { self.carrier.form(fields) }
     }
 }
@@ -84,6 +84,12 @@ impl Ways {
     /// The way for so many rows.
     pub(crate) fn of(&self, rows: usize) -> &Way {
         self.few.iter().find(|(below, _)| rows < *below).map_or(&self.many, |(_, way)| way)
+    }
+
+    /// The forms of rows of so many fields that their carriers send as they are.
+    pub(crate) fn forms(&self, fields: usize) -> Forms {
+        let few = self.few.iter().map(|(below, way)| (*below, way.form(fields))).collect();
+        Forms { few, many: self.many.form(fields) }
     }
 
     /// The way to be taken where that of many rows turns out not to lead there.

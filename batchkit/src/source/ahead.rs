@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use super::chunks::Limits;
 use super::feed::{Feed, Layout, Piece};
 use crate::error::{Error, ErrorKind, Result};
+use crate::wire::{RowForm, RowsBuilder};
 
 /// The encoding of rows on other cores.
 pub(super) struct Ahead {
@@ -34,15 +35,20 @@ impl Ahead {
         Ahead { layout, cores, rows, jobs: FuturesOrdered::new(), held: None, taken: 0 }
     }
 
-    /// The next rows in order; `None` at the end, or when they are more than there is room for in a chunk that
-    /// `is_empty` no longer.
-    pub(super) async fn next(&mut self, feed: &mut dyn Feed, room: Limits, is_empty: bool) -> Result<Option<Piece>> {
+    /// The next rows in order, for this chunk; `None` at the end, or when they are more than there is room for in one
+    /// that has rows.
+    pub(super) async fn next(
+        &mut self,
+        feed: &mut dyn Feed,
+        room: Limits,
+        chunk: &RowsBuilder,
+    ) -> Result<Option<Piece>> {
         let piece = match self.held.take() {
             Some(piece) => Some(piece),
-            None => self.encoded(feed).await?,
+            None => self.encoded(feed, chunk.form()).await?,
         };
         match piece {
-            Some(piece) if !is_empty && (piece.rows.len() > room.rows || piece.rows.byte_len() > room.bytes) => {
+            Some(piece) if chunk.len() > 0 && (piece.rows.len() > room.rows || piece.rows.byte_len() > room.bytes) => {
                 self.held = Some(piece);
                 Ok(None)
             }
@@ -53,13 +59,13 @@ impl Ahead {
         }
     }
 
-    /// The next job's rows; as many jobs as there are cores are kept going.
-    async fn encoded(&mut self, feed: &mut dyn Feed) -> Result<Option<Piece>> {
+    /// The next job's rows, in this form if it is begun now; as many jobs as there are cores are kept going.
+    async fn encoded(&mut self, feed: &mut dyn Feed, form: &RowForm) -> Result<Option<Piece>> {
         while self.jobs.len() < self.cores {
             let Some((rows, job)) = feed.take_job(self.rows) else { break };
             self.taken += rows;
-            let layout = Arc::clone(&self.layout);
-            self.jobs.push_back(tokio::task::spawn_blocking(move || job(&layout)));
+            let (layout, into) = (Arc::clone(&self.layout), self.layout.builder(form));
+            self.jobs.push_back(tokio::task::spawn_blocking(move || job(&layout, into)));
         }
         match self.jobs.next().await.transpose() {
             Ok(piece) => Ok(piece),

@@ -129,13 +129,15 @@ pub(crate) struct Style {
 impl<'a> Chunks<'a> {
     /// Chunks of the rows of `feed`, encoded by `layout`.
     pub(crate) fn new(feed: Box<dyn Feed + 'a>, model: &'static Model, layout: Arc<Layout>, style: Style) -> Self {
+        // Of a stream or an iterator nobody knows that its rows are few.
+        let rows = feed.known_len().unwrap_or(usize::MAX).min(style.pace.limits().rows);
         let ahead = (style.ahead && feed.has_jobs()).then(|| Ahead::new(Arc::clone(&layout), style.pace.limits().rows));
         Chunks {
             ahead,
             feed,
             model,
             in_key_order: style.concurrent && layout.key.fields().next().is_some(),
-            builder: layout.builder(),
+            builder: layout.builder(layout.forms.of(rows)),
             layout,
             pace: style.pace,
             collected: None,
@@ -161,7 +163,10 @@ impl<'a> Chunks<'a> {
         let all = Limits { rows: usize::MAX, bytes: usize::MAX };
         let chunk = self.pace.limits();
         let round = Limits { rows: chunk.rows.saturating_mul(workers), bytes: chunk.bytes.saturating_mul(workers) };
-        self.fill(if self.feed.is_stream() { round } else { all }).await?;
+        self.fill(self.pace.first_wide()).await?;
+        let all = if self.feed.is_stream() { round } else { all };
+        self.make_ready(if self.builder.len() >= NARROW { chunk } else { self.pace.next_wide() }, all);
+        self.fill(all).await?;
         let (rows, positions) = (self.builder.finish(), std::mem::take(&mut self.positions));
         let kept = Positions::Run(0..rows.len());
         self.collected = Some(Collected {
@@ -245,7 +250,9 @@ impl<'a> Chunks<'a> {
             }
             None => {
                 self.fill(first).await?;
-                self.fill(if self.builder.len() >= NARROW { limits } else { wide }).await?;
+                let limits = if self.builder.len() >= NARROW { limits } else { wide };
+                self.make_ready(limits, limits);
+                self.fill(limits).await?;
                 self.in_order()
             }
         };
@@ -317,6 +324,9 @@ impl<'a> Chunks<'a> {
 
     /// Encodes rows until there are as many as a chunk has, or no more.
     async fn fill(&mut self, limits: Limits) -> Result<()> {
+        if self.builder.len() == 0 {
+            self.builder.begin();
+        }
         while !self.is_exhausted && self.builder.len() < limits.rows && self.builder.byte_len() < limits.bytes {
             let Some(ahead) = &mut self.ahead else {
                 let behind = if self.feed.is_stream() {
@@ -341,10 +351,30 @@ impl<'a> Chunks<'a> {
                 rows: limits.rows - self.builder.len(),
                 bytes: limits.bytes.saturating_sub(self.builder.byte_len()),
             };
-            let Some(piece) = ahead.next(&mut *self.feed, room, self.builder.len() == 0).await? else { break };
+            let Some(piece) = ahead.next(&mut *self.feed, room, &self.builder).await? else { break };
             self.accept(piece)?;
         }
         Ok(())
+    }
+
+    /// Puts the rows so far, and those of the chunks behind them, into the form of chunks that are to have `limits`; and
+    /// makes room for as many rows as the builder is to have.
+    fn make_ready(&mut self, limits: Limits, all: Limits) {
+        let (rows, bytes) = (self.builder.len(), self.builder.byte_len());
+        if rows == 0 || self.is_exhausted {
+            return;
+        }
+        let left = self.feed.known_len().filter(|_| self.ahead.is_none());
+        let of_bytes = limits.bytes.saturating_mul(rows) / bytes.max(1);
+        let of_chunk = limits.rows.min(of_bytes).min(left.map_or(usize::MAX, |left| left + rows));
+        let form = self.layout.forms.of(of_chunk);
+        if form != self.builder.form() {
+            let rows = std::mem::replace(&mut self.builder, self.layout.builder(form)).finish();
+            self.builder.append(&rows);
+        }
+        if let Some(left) = left {
+            self.builder.reserve(left.min(all.rows.saturating_sub(rows)), all.bytes.saturating_sub(bytes));
+        }
     }
 
     /// Takes down what became of rows that were encoded elsewhere.

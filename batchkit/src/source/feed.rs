@@ -13,7 +13,7 @@ use super::graph::{ChildFault, ChildLayout, write_children};
 use super::items::Items;
 use crate::model::{BatchModel, Child, KeyFor, WriteRow};
 use crate::reject::{KeyShape, RejectKey};
-use crate::wire::{ColumnType, ColumnWriter, EncodedRows, Fault, RowForm, RowWriter, RowsBuilder};
+use crate::wire::{ColumnType, ColumnWriter, EncodedRows, Fault, Forms, RowForm, RowWriter, RowsBuilder};
 
 /// What rows are encoded to.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Layout {
     /// Their types.
     pub(crate) types: Vec<ColumnType>,
     /// How their bytes lie.
-    pub(crate) form: RowForm,
+    pub(crate) forms: Forms,
     /// Which of them are the row's key.
     pub(crate) key: Arc<KeyShape>,
     /// The kinds of rows below.
@@ -31,9 +31,9 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// A builder of rows that are encoded so.
-    pub(crate) fn builder(&self) -> RowsBuilder {
-        RowsBuilder::of(self.form.clone(), self.columns.len())
+    /// A builder of rows that are encoded so, in this form.
+    pub(crate) fn builder(&self, form: &RowForm) -> RowsBuilder {
+        RowsBuilder::of(form.clone(), self.columns.len())
     }
 }
 
@@ -70,8 +70,8 @@ pub(crate) struct Piece {
     pub(crate) fates: Vec<Encoded>,
 }
 
-/// The encoding of some rows, to be done anywhere.
-pub(crate) type Job = Box<dyn FnOnce(&Layout) -> Piece + Send>;
+/// The encoding of some rows by an empty builder, to be done anywhere.
+pub(crate) type Job = Box<dyn FnOnce(&Layout, RowsBuilder) -> Piece + Send>;
 
 /// How many rows were encoded, and what became of the row behind them if that is something else; `None` of that is the
 /// end.
@@ -411,8 +411,7 @@ where
         let values: Vec<I::Item> = self.values.by_ref().take(rows).collect();
         let function = Arc::clone(&self.process);
         let count = values.len();
-        let job = move |layout: &Layout| {
-            let mut into = layout.builder();
+        let job = move |layout: &Layout, mut into: RowsBuilder| {
             let each = values.into_iter().map(|value| process::<M, _, _, _>(&*function, value, layout, &mut into));
             let fates = each.collect();
             Piece { rows: into.finish(), fates }

@@ -86,17 +86,22 @@ pub(crate) fn column_arrays(rows: &EncodedRows, fields: &[(usize, Oid)]) -> Vec<
     if let Some(arrays) = in_columns.collect() {
         return arrays;
     }
-    let capacity = rows.byte_len() / fields.len().max(1);
-    let mut columns: Vec<BytesMut> = fields.iter().map(|_| BytesMut::with_capacity(capacity)).collect();
     let mut all = Vec::new();
-    for row in 0..rows.len() {
-        let mut given = rows.row(row);
-        all.clear();
-        all.extend(std::iter::from_fn(|| given.next_whole()));
-        for (column, (field, _)) in columns.iter_mut().zip(fields) {
-            column.extend_from_slice(all.get(*field).copied().unwrap_or(NULL));
+    let mut each = |take: &mut dyn FnMut(usize, &[u8])| {
+        for row in 0..rows.len() {
+            let mut given = rows.row(row);
+            all.clear();
+            all.extend(std::iter::from_fn(|| given.next_whole()));
+            for (column, (field, _)) in fields.iter().enumerate() {
+                take(column, all.get(*field).copied().unwrap_or(NULL));
+            }
         }
-    }
+    };
+    // A column may have nearly all bytes. One that grew would be in memory twice.
+    let mut bytes = vec![0; fields.len()];
+    each(&mut |column, field| bytes[column] += field.len());
+    let mut columns: Vec<BytesMut> = bytes.into_iter().map(BytesMut::with_capacity).collect();
+    each(&mut |column, field| columns[column].extend_from_slice(field));
     let array = |(column, (_, oid)): (BytesMut, &(usize, Oid))| Array::new(*oid, rows.len(), column.freeze());
     columns.into_iter().zip(fields).map(array).collect()
 }

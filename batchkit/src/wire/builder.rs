@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 
 use super::below::BelowBuilder;
+use super::buffer::Buffer;
 use super::column_type::ColumnType;
 use super::columns::ColumnBuilder;
 use super::fault::Fault;
@@ -21,7 +22,7 @@ const MAX_ROW_BYTES: usize = (1 << 30) - (1 << 16);
 pub(crate) struct RowsBuilder {
     form: RowForm,
     /// One row behind the other, where that is the form.
-    bytes: BytesMut,
+    bytes: Buffer,
     ends: Vec<usize>,
     /// One column beside the other, where that is the form.
     columns: Vec<ColumnBuilder>,
@@ -46,6 +47,12 @@ impl RowsBuilder {
             columns.resize_with(fields, ColumnBuilder::with_room);
         }
         RowsBuilder { form, columns, ..RowsBuilder::default() }
+    }
+
+    /// Takes the memory of chunks that are through, before the first row of the next one.
+    pub(crate) fn begin(&mut self) {
+        self.bytes.begin();
+        self.columns.iter_mut().for_each(|column| column.bytes.begin());
     }
 
     /// The number of bytes so far, those of the rows below too.
@@ -75,6 +82,11 @@ impl RowsBuilder {
         self.columns.iter_mut().for_each(|column| column.truncate(rows));
         self.own_bytes = self.bytes.len() + self.columns.iter().map(|column| column.bytes.len()).sum::<usize>();
         self.below.iter_mut().for_each(|below| below.truncate(rows));
+    }
+
+    /// How its rows lie.
+    pub(crate) fn form(&self) -> &RowForm {
+        &self.form
     }
 
     /// The number of rows so far.
@@ -269,8 +281,12 @@ impl RowsBuilder {
         let bytes_of_one = (self.own_bytes / self.len.max(1) * 9 / 8).max(1);
         let rows = rows.min(most_bytes / bytes_of_one);
         let bytes_of = |bytes: usize| (bytes / self.len.max(1) * 9 / 8).saturating_mul(rows);
-        self.bytes.reserve(bytes_of(self.bytes.len()));
-        self.columns.iter_mut().for_each(|column| column.bytes.reserve(bytes_of(column.bytes.len())));
+        let grow = |buffer: &mut Buffer| {
+            let bytes = bytes_of(buffer.len());
+            buffer.reserve(bytes);
+        };
+        grow(&mut self.bytes);
+        self.columns.iter_mut().for_each(|column| grow(&mut column.bytes));
         if self.columns.is_empty() {
             self.ends.reserve(rows);
         }
@@ -348,7 +364,7 @@ impl RowsBuilder {
         self.own_bytes = 0;
         EncodedRows {
             form: self.form.clone(),
-            bytes: self.bytes.split().freeze(),
+            bytes: self.bytes.finish(),
             ends: Arc::new(std::mem::take(&mut self.ends)),
             columns: self.columns.iter_mut().map(ColumnBuilder::finish).collect(),
             len: std::mem::take(&mut self.len),

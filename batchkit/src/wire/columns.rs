@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+
+use super::buffer::Buffer;
 
 /// Where the fields of a column end.
 #[derive(Debug, Clone)]
@@ -78,7 +80,7 @@ impl Column {
 /// Takes the fields of a column.
 #[derive(Debug)]
 pub(super) struct ColumnBuilder {
-    pub(super) bytes: BytesMut,
+    pub(super) bytes: Buffer,
     ends: Ends,
     /// Where the next field ends if it has as many bytes as all before it.
     expected: usize,
@@ -86,7 +88,7 @@ pub(super) struct ColumnBuilder {
 
 impl Default for ColumnBuilder {
     fn default() -> Self {
-        ColumnBuilder { bytes: BytesMut::new(), ends: Ends::Every(0), expected: 0 }
+        ColumnBuilder { bytes: Buffer::default(), ends: Ends::Every(0), expected: 0 }
     }
 }
 
@@ -94,7 +96,7 @@ impl ColumnBuilder {
     /// A builder that has room for the first rows: buffers that grow from nothing are copied several times.
     pub(super) fn with_room() -> Self {
         const BYTES: usize = 64;
-        ColumnBuilder { bytes: BytesMut::with_capacity(BYTES), ..ColumnBuilder::default() }
+        ColumnBuilder { bytes: Buffer::with_capacity(BYTES), ..ColumnBuilder::default() }
     }
 
     /// Notes that the field of this row is written; it is the next one. The number of its column's bytes.
@@ -128,7 +130,8 @@ impl ColumnBuilder {
 
     /// Takes back all fields but those of the first so many rows.
     pub(super) fn truncate(&mut self, rows: usize) {
-        self.bytes.truncate(self.ends.of(rows).min(self.bytes.len()));
+        let bytes = self.ends.of(rows).min(self.bytes.len());
+        self.bytes.truncate(bytes);
         match &mut self.ends {
             Ends::At(ends) => ends.truncate(rows),
             Ends::Every(width) => {
@@ -139,7 +142,7 @@ impl ColumnBuilder {
     }
 
     pub(super) fn finish(&mut self) -> Column {
-        let ColumnBuilder { bytes, ends, .. } = std::mem::take(self);
-        Column { bytes: bytes.freeze(), ends }
+        self.expected = 0;
+        Column { bytes: self.bytes.finish(), ends: std::mem::replace(&mut self.ends, Ends::Every(0)) }
     }
 }
