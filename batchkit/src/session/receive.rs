@@ -45,6 +45,7 @@ pub(super) fn push(rows: &mut RowsBuilder, row: &Row) -> Result<()> {
 }
 
 /// Appends the fields of a row that are kept beside what it was decoded to.
+#[inline]
 fn keep<'r>(rows: &mut RowsBuilder, row: &'r Row, decoder: &Decoder, seen: &Seen<'r>) -> Result<()> {
     let mut refused = None;
     rows.push_raw_beside(|number| {

@@ -324,7 +324,7 @@ impl<'a> Chunks<'a> {
 
     /// Encodes rows until there are as many as a chunk has, or no more.
     async fn fill(&mut self, limits: Limits) -> Result<()> {
-        if self.builder.len() == 0 {
+        if self.builder.len() == 0 && self.next_position > 0 {
             self.builder.begin();
         }
         while !self.is_exhausted && self.builder.len() < limits.rows && self.builder.byte_len() < limits.bytes {

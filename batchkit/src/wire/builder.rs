@@ -375,15 +375,22 @@ impl RowsBuilder {
 }
 
 /// Appends a field: its length (-1 for NULL) and its bytes. A field of over 2 GB was refused when it was written.
-#[inline]
+#[inline(always)]
 pub(crate) fn put_field(out: &mut BytesMut, field: Option<&[u8]>) {
-    let Some(value) = field else { return out.put_i32(-1) };
     // Most keys: length and value are one piece of a size that is known.
-    if let Ok(value) = <[u8; 8]>::try_from(value) {
-        let mut whole = [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0];
-        whole[4..].copy_from_slice(&value);
-        return out.extend_from_slice(&whole);
+    match field.map(<[u8; 8]>::try_from) {
+        Some(Ok(value)) => {
+            let mut whole = [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+            whole[4..].copy_from_slice(&value);
+            out.extend_from_slice(&whole);
+        }
+        _ => put_other(out, field),
     }
+}
+
+/// Appends a field of any size.
+fn put_other(out: &mut BytesMut, field: Option<&[u8]>) {
+    let Some(value) = field else { return out.put_i32(-1) };
     out.put_i32(i32::try_from(value.len()).unwrap_or(i32::MAX));
     out.extend_from_slice(value);
 }

@@ -146,7 +146,8 @@ impl<'a> RowReader<'a> {
         T::from_stored(stored).ok_or(ReadFault { column, reason: ReadReason::Unrepresentable })
     }
 
-    #[inline]
+    // A call for each field would cost more than its work.
+    #[inline(always)]
     fn raw(&mut self) -> Result<(usize, Option<&'a [u8]>), ReadFault> {
         let column = self.next;
         let truncated = ReadFault { column, reason: ReadReason::Truncated };
