@@ -90,8 +90,8 @@ pub enum BatchSize {
     XLarge,
     /// As many rows as fill 6 MiB, and 100,000 at the most; fewer after chunks that took longer than two seconds. Rows
     /// that do not go by COPY into their table fill 2 MiB where less than 5,000 of them do. As long as an eighth of a
-    /// chunk's time is the wait for a server that is far away (in transactions of batchkit's own) the next one is
-    /// twice as large: up to those 6 MiB, and 12 MiB by COPY. Under [`ExecutionStrategy::Parallel`], where the number
+    /// chunk's time is the wait for a server that is far away (as transactions of batchkit's own have measured it) the
+    /// next one is twice as large: up to those 6 MiB, and 12 MiB by COPY. Under [`ExecutionStrategy::Parallel`], where the number
     /// of rows is known beforehand, all workers have the same number of chunks, of at least 5,000 rows that are not so
     /// wide, and at the most 8 MiB.
     #[default]

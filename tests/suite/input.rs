@@ -1,12 +1,14 @@
 //! Input that has broken others: what each kind of it does, by every verb and transport that it concerns.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use batchkit::{
-    BatchConfig, BatchModel, BatchOperations, BatchSize, DuplicatePolicy, ErrorKind, ExecutionStrategy, OnRowError,
-    Outcome, Transport,
+    BatchConfig, BatchModel, BatchOperations, BatchSize, DuplicatePolicy, ErrorKind, ExecutionStrategy, Filter,
+    OnRowError, Outcome, Transport,
 };
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use futures_util::stream;
 
 use crate::common::{Db, TRANSPORTS, database, pool_through};
 use crate::proxy::{Harm, Proxy, Trap, Way};
@@ -549,7 +551,7 @@ async fn chunks_are_larger_far_away() {
     const MIB: i64 = 1 << 20;
     let db = database(BLOBS).await;
     let proxy = Proxy::new(db.server_folder());
-    let harm = Harm::Delay(Duration::from_millis(200));
+    let harm = Harm::Delay(Duration::from_millis(125));
     proxy.set([Trap { way: Way::ToServer, at: 0, harm }]);
     let operations = BatchOperations::<Blob>::new(pool_through(&db, proxy.folder(), 1));
     let rows: Vec<Blob> = (0..6_000).map(|id| Blob { id, text: "x".repeat(10_000) }).collect();
@@ -568,6 +570,59 @@ async fn chunks_are_larger_far_away() {
             assert!(i64::try_from(chunks.len()).unwrap() < 6_000 * 10_000 / first, "{context}: {chunks:?}");
             assert!(chunks.iter().any(|(_, bytes)| *bytes > most - 30_000), "{context}: {chunks:?}");
             assert!(chunks.iter().all(|(_, bytes)| *bytes <= most + 10_000), "{context}: {chunks:?}");
+        }
+    }
+}
+
+/// How rows are encoded follows the transport of chunks of their width; what is written are the same rows.
+#[tokio::test]
+async fn rows_of_any_width_are_written_whole() {
+    #[derive(Debug, Clone, PartialEq, BatchModel)]
+    #[batch(table = "tagged")]
+    struct Tagged {
+        #[batch(key)]
+        id: i64,
+        // An array has no place in an array of its column: it goes in whole rows.
+        tags: Vec<i32>,
+        text: Option<String>,
+    }
+    let db = database("CREATE TABLE tagged (id int8 PRIMARY KEY, tags int4[] NOT NULL, text text)").await;
+    for (strategy, width, count) in [
+        (ExecutionStrategy::Chunked, 10, 30_000),
+        (ExecutionStrategy::Chunked, 400, 30_000),
+        (ExecutionStrategy::Pipelined, 400, 30_000),
+        (ExecutionStrategy::Parallel, 400, 30_000),
+        (ExecutionStrategy::Chunked, 20_000, 800),
+        (ExecutionStrategy::Pipelined, 20_000, 800),
+    ] {
+        let context = format!("{strategy:?} {width}");
+        let operations = BatchOperations::<Tagged>::new(db.pool.clone());
+        // Some are narrow, and some have no text.
+        let text = move |id: i64| match id % 7 {
+            0 => None,
+            1 => Some(String::new()),
+            _ => Some(id.to_string().repeat(width / 4)),
+        };
+        let row = move |id: i64| Tagged { id, tags: vec![i32::try_from(id).unwrap(); 2], text: text(id) };
+        let rows: Vec<Tagged> = (0..count).map(row).collect();
+        let made = || stream::iter((0..count).map(move |id| Ok::<_, Infallible>(row(id))));
+        let process = move |id: i64| Ok::<_, String>(Some(row(id)));
+        let processing = BatchOperations::<Tagged>::new(db.pool.clone()).pre_process(process);
+        for way in ["inserted", "returned", "upserted", "streamed", "processed"] {
+            db.run("TRUNCATE tagged").await;
+            match way {
+                "inserted" => _ = operations.batch_insert(&rows).strategy(strategy).await.unwrap(),
+                "returned" => {
+                    let returned = operations.batch_insert(&rows).returning().strategy(strategy).await.unwrap();
+                    assert!(returned == rows, "{context} {way}");
+                }
+                "upserted" => _ = operations.batch_upsert(&rows).strategy(strategy).await.unwrap(),
+                "streamed" => _ = operations.batch_upsert_stream(made()).strategy(strategy).await.unwrap(),
+                _ => _ = processing.batch_upsert(0..count).strategy(strategy).await.unwrap(),
+            }
+            let mut stored = operations.list(Filter::all()).await.unwrap();
+            stored.sort_by_key(|row| row.id);
+            assert!(stored == rows, "{context} {way}");
         }
     }
 }

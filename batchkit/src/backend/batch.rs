@@ -152,7 +152,7 @@ impl<'a> Batch<'a> {
         let layout = Arc::new(Layout { below, ..layout });
         let turns_away = config.on_row_error == OnRowError::Reject;
         // One store has one connection, so to say: its chunks follow each other.
-        let style = Style { concurrent: false, ..strategy::style(config, None, turns_away, true) };
+        let style = Style { concurrent: false, ..strategy::style(config, None, turns_away, Some(0)) };
         Ok(Batch {
             ledger: Ledger::new(Form::Outcomes, config, Arc::clone(&layout.key), Instant::now()),
             chunks: Chunks::new(feed, model, Arc::clone(&layout), style),

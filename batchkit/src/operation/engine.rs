@@ -202,8 +202,8 @@ impl Request<'_> {
             },
             false => (None, target.graph_ways(&verb, asked, &keys)),
         };
-        let by_copy = ways.as_ref().is_ok_and(|ways| ways.are_by_copy());
-        let style = strategy::style(&self.config, self.feed.known_len(), rejects, by_copy);
+        let copies_from = ways.as_ref().ok().and_then(|ways| ways.copies_from());
+        let style = strategy::style(&self.config, self.feed.known_len(), rejects, copies_from);
         let (pace, concurrent) = (Arc::clone(&style.pace), style.concurrent);
         // Of a stream or an iterator nobody knows that its rows are few.
         let chunk_rows = self.feed.known_len().unwrap_or(usize::MAX).min(pace.limits().rows);
@@ -333,7 +333,7 @@ impl Request<'_> {
         let rejects = self.config.on_row_error == OnRowError::Reject;
         let target = Target { known: &known, columns: &columns, writes: self.verb.writes() };
         let ways = target.ways(&*self.verb, self.config.transport, form)?;
-        let most = strategy::style(&self.config, self.feed.known_len(), rejects, ways.are_by_copy()).pace.limits().rows;
+        let most = strategy::style(&self.config, self.feed.known_len(), rejects, ways.copies_from()).pace.limits().rows;
         let rows = if self.feed.is_stream() { most } else { self.feed.count_rest().min(most) };
         let way = ways.of(rows);
         Ok(Explanation { transport: way.transport, reason: way.reason, sql: way.sql.to_string() })

@@ -316,7 +316,7 @@ impl<'a> Session<'a> {
             let is_first = pooled.trips.is_idle();
             let opened = pooled.open(opening, writes, plans, knows).await;
             if let (true, Ok(_), Some(sent)) = (is_first, &opened, all_sent.get()) {
-                pooled.trips.measured(Instant::elapsed(sent));
+                opening.measured(Instant::elapsed(sent));
             }
             opened.map(tell)
         };

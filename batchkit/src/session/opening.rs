@@ -7,11 +7,13 @@
 use std::fmt::Write;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use foldhash::quality::FixedState;
 use postgres_protocol::escape::escape_literal;
 
 use super::fate::TOLD;
+use super::trips::Latency;
 use crate::settings::{DatabaseSettings, Plans};
 
 /// How a transaction is opened.
@@ -25,6 +27,7 @@ pub(crate) struct Opening {
     own: Vec<(&'static str, String)>,
     /// What is prepared for it where the transaction reads, and where it writes.
     prepared: [OnceLock<Prepared>; 2],
+    latency: Latency,
 }
 
 /// Statements that connections prepare by their names, for each of the plans one.
@@ -60,7 +63,17 @@ impl Opening {
             settings.into_iter().map(|(name, value)| (name, escape_literal(&value))).collect()
         };
         let (usual, own) = (literals(usual), literals(own));
-        Opening { begin, usual, own, prepared: [OnceLock::new(), OnceLock::new()] }
+        Opening { begin, usual, own, prepared: [OnceLock::new(), OnceLock::new()], latency: Latency::default() }
+    }
+
+    /// How long it took at least that one was opened so, if that was measured: hardly longer than a round trip.
+    pub(crate) fn latency(&self) -> Option<Duration> {
+        self.latency.get()
+    }
+
+    /// One was opened so, in so much time.
+    pub(super) fn measured(&self, time: Duration) {
+        self.latency.measured(time);
     }
 
     /// A transaction with the server's own settings.

@@ -10,30 +10,35 @@ use std::time::Duration;
 /// The round trips of a call, on all its connections.
 pub(crate) type Total = Arc<RoundTrips>;
 
-/// How many times something was sent and answered, and how long that takes at least.
+/// How many times something was sent and answered.
 #[derive(Debug, Default)]
 pub(crate) struct RoundTrips {
     count: AtomicU64,
-    /// In nanoseconds; 0 as long as none was measured.
-    shortest: AtomicU64,
+}
+
+/// How long a round trip takes, or less: the shortest that was measured, by whichever call. (One by itself may be late
+/// because the processor was busy.) In nanoseconds; 0 as long as none was measured.
+#[derive(Debug, Default)]
+pub(super) struct Latency(AtomicU64);
+
+impl Latency {
+    pub(super) fn get(&self) -> Option<Duration> {
+        let shortest = self.0.load(Ordering::Relaxed);
+        (shortest > 0).then(|| Duration::from_nanos(shortest))
+    }
+
+    /// So long after something was sent that the server has hardly any work with, its answer was there.
+    pub(super) fn measured(&self, time: Duration) {
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let shorter = |shortest| (shortest == 0 || time < shortest).then_some(time);
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, shorter);
+    }
 }
 
 impl RoundTrips {
     /// The number of round trips.
     pub(crate) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
-    }
-
-    /// How long a round trip takes, or less: the shortest that was measured.
-    pub(crate) fn latency(&self) -> Option<Duration> {
-        let shortest = self.shortest.load(Ordering::Relaxed);
-        (shortest > 0).then(|| Duration::from_nanos(shortest))
-    }
-
-    fn measured(&self, time: Duration) {
-        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let shorter = |shortest| (shortest == 0 || time < shortest).then_some(time);
-        let _ = self.shortest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, shorter);
     }
 }
 
@@ -61,11 +66,6 @@ impl Trips {
     /// Whether all that was sent is answered.
     pub(super) fn is_idle(&self) -> bool {
         self.has_received.load(Ordering::Relaxed)
-    }
-
-    /// So long after something was sent that the server has hardly any work with, its answer was there.
-    pub(super) fn measured(&self, time: Duration) {
-        self.total.measured(time);
     }
 
     /// Something was sent and answered.

@@ -97,9 +97,10 @@ impl Ways {
         self.few.last().map(|(_, way)| way)
     }
 
-    /// Whether all but few rows go by COPY into the target.
-    pub(crate) fn are_by_copy(&self) -> bool {
-        matches!(self.many.carrier, Carrier::CopyInto)
+    /// From how many rows on they go by COPY into the target, if they do.
+    pub(crate) fn copies_from(&self) -> Option<usize> {
+        let few = self.few.last().map_or(0, |(below, _)| *below);
+        matches!(self.many.carrier, Carrier::CopyInto).then_some(few)
     }
 
     /// Draws these values first, whichever way is taken.

@@ -77,6 +77,11 @@ impl Ahead {
         }
     }
 
+    /// The number of rows under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.taken
+    }
+
     /// Gives up what is under way; the number of its rows.
     pub(super) fn abandon(&mut self) -> usize {
         self.jobs.clear();

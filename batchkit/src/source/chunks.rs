@@ -361,18 +361,19 @@ impl<'a> Chunks<'a> {
     /// makes room for as many rows as the builder is to have.
     fn make_ready(&mut self, limits: Limits, all: Limits) {
         let (rows, bytes) = (self.builder.len(), self.builder.byte_len());
-        if rows == 0 || self.is_exhausted {
+        let under_way = self.ahead.as_ref().map_or(0, Ahead::under_way);
+        let left = self.feed.known_len().map(|left| left.saturating_add(under_way));
+        if rows == 0 || self.is_exhausted || left == Some(0) {
             return;
         }
-        let left = self.feed.known_len().filter(|_| self.ahead.is_none());
         let of_bytes = limits.bytes.saturating_mul(rows) / bytes.max(1);
-        let of_chunk = limits.rows.min(of_bytes).min(left.map_or(usize::MAX, |left| left + rows));
-        let form = self.layout.forms.of(of_chunk);
+        let of_all = left.map_or(usize::MAX, |left| left.saturating_add(rows));
+        let form = self.layout.forms.of(limits.rows.min(of_bytes).max(rows).min(of_all));
         if form != self.builder.form() {
             let rows = std::mem::replace(&mut self.builder, self.layout.builder(form)).finish();
             self.builder.append(&rows);
         }
-        if let Some(left) = left {
+        if let Some(left) = left.filter(|_| self.ahead.is_none()) {
             self.builder.reserve(left.min(all.rows.saturating_sub(rows)), all.bytes.saturating_sub(bytes));
         }
     }

@@ -10,8 +10,8 @@ use super::chunks::Limits;
 #[derive(Debug)]
 pub(crate) struct Pace {
     limits: Limits,
-    /// The bytes that chunks have at the most where the server is far away; at least those of the limits.
-    far: usize,
+    /// The bytes that chunks of at least so many rows have at the most where the server is far away.
+    far: Limits,
     /// The bytes of the next chunk, where these follow the time that chunks take.
     bytes: Option<AtomicUsize>,
     /// The same of wide rows, where these have chunks of their own size.
@@ -42,7 +42,7 @@ impl Wide {
 impl Pace {
     /// Chunks of one size.
     pub(crate) fn fixed(limits: Limits) -> Self {
-        Pace { limits, far: limits.bytes, bytes: None, wide: None }
+        Pace { limits, far: limits, bytes: None, wide: None }
     }
 
     /// Chunks of this size at first, whose size follows the time that they take.
@@ -55,9 +55,9 @@ impl Pace {
         Pace { wide: Some(Wide::new(bytes)), ..self }
     }
 
-    /// Chunks have so many bytes at the most where the server is far away.
-    pub(crate) fn with_far(self, bytes: usize) -> Self {
-        Pace { far: bytes.max(self.limits.bytes), ..self }
+    /// Chunks of at least so many rows have so many bytes at the most where the server is far away.
+    pub(crate) fn with_far(self, far: Limits) -> Self {
+        Pace { far: Limits { bytes: far.bytes.max(self.limits.bytes), ..far }, ..self }
     }
 
     /// How large the next chunk may be.
@@ -81,9 +81,9 @@ impl Pace {
         Limits { bytes: limits.bytes.min(bytes), ..limits }
     }
 
-    /// How long a chunk of so many bytes took that went through, and how long a round trip to the server takes, if that
-    /// is known.
-    pub(crate) fn took(&self, bytes: usize, time: Duration, latency: Option<Duration>) {
+    /// How long a chunk of so many rows and bytes took that went through, and how long a round trip to the server takes,
+    /// if that is known.
+    pub(crate) fn took(&self, rows: usize, bytes: usize, time: Duration, latency: Option<Duration>) {
         let has_waited = latency.is_some_and(|latency| latency * WAITED > time);
         // A chunk that was cut by something else, or before the last change, says nothing about larger ones.
         let is_full = |limit: usize| bytes > limit / 4 * 3 && bytes <= limit.saturating_mul(2);
@@ -102,7 +102,8 @@ impl Pace {
                 (time < LONG / 4).then(|| bytes.saturating_mul(2).clamp(limit, self.limits.bytes))
             } else {
                 // The wait stays what it is: one twice as large takes less than twice as long.
-                (has_waited && is_full(limit) && time < LONG / 2).then(|| limit.saturating_mul(2).min(self.far))
+                let may_grow = has_waited && rows >= self.far.rows && time < LONG / 2;
+                (may_grow && is_full(limit)).then(|| limit.saturating_mul(2).min(self.far.bytes))
             }
         });
     }
@@ -119,7 +120,7 @@ mod tests {
     fn chunks_that_take_long_are_made_smaller_and_quick_ones_larger_again() {
         let pace = Pace::adaptive(LIMITS);
         let next = |bytes, milliseconds| {
-            pace.took(bytes, Duration::from_millis(milliseconds), None);
+            pace.took(200, bytes, Duration::from_millis(milliseconds), None);
             pace.limits().bytes
         };
         assert_eq!(pace.limits().bytes, 8 * MIB);
@@ -140,7 +141,7 @@ mod tests {
     fn chunks_of_wide_rows_are_made_larger_as_long_as_an_eighth_of_their_time_is_waited() {
         let pace = Pace::adaptive(LIMITS).with_wide(2 * MIB);
         let next = |bytes, milliseconds, latency: Option<u64>| {
-            pace.took(bytes, Duration::from_millis(milliseconds), latency.map(Duration::from_millis));
+            pace.took(200, bytes, Duration::from_millis(milliseconds), latency.map(Duration::from_millis));
             pace.next_wide().bytes
         };
         assert_eq!(pace.next_wide().bytes, 2 * MIB);
@@ -160,14 +161,16 @@ mod tests {
 
     #[test]
     fn chunks_are_larger_than_at_first_only_where_an_eighth_of_their_time_is_waited() {
-        let pace = Pace::adaptive(LIMITS).with_far(20 * MIB);
+        let pace = Pace::adaptive(LIMITS).with_far(Limits { rows: 200, bytes: 20 * MIB });
         let next = |bytes, milliseconds, latency: Option<u64>| {
-            pace.took(bytes, Duration::from_millis(milliseconds), latency.map(Duration::from_millis));
+            pace.took(200, bytes, Duration::from_millis(milliseconds), latency.map(Duration::from_millis));
             pace.limits().bytes
         };
         assert_eq!(next(8 * MIB, 40, Some(5)), 8 * MIB);
         assert_eq!(next(8 * MIB, 40, None), 8 * MIB);
         assert_eq!(next(5 * MIB, 1, Some(6)), 8 * MIB);
+        pace.took(199, 8 * MIB, Duration::from_millis(40), Some(Duration::from_millis(6)));
+        assert_eq!(pace.limits().bytes, 8 * MIB);
         assert_eq!(next(8 * MIB, 40, Some(6)), 16 * MIB);
         // It was cut before that.
         assert_eq!(next(8 * MIB, 40, Some(6)), 16 * MIB);
@@ -184,7 +187,7 @@ mod tests {
     #[test]
     fn a_size_that_was_asked_for_is_kept() {
         let pace = Pace::fixed(LIMITS);
-        pace.took(8 * MIB, Duration::from_secs(60), Some(Duration::from_secs(60)));
+        pace.took(200, 8 * MIB, Duration::from_secs(60), Some(Duration::from_secs(60)));
         assert_eq!((pace.limits().bytes, pace.next_wide().bytes), (LIMITS.bytes, LIMITS.bytes));
     }
 }

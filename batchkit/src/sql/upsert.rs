@@ -1,4 +1,9 @@
 //! INSERT … ON CONFLICT DO UPDATE, with inserted and updated told apart.
+//!
+//! Not MERGE, which takes the server a sixth less time (41 ms for 49 with 10,000 rows, 460 for 533 with 100,000): a
+//! rival's insert makes it fail, it meets rows in the order of its join, so that rivals wait for each other in a ring and
+//! new rows lie in the table as they fell out of a hash, and before PostgreSQL 17 it does not tell which rows were new.
+//! An UPDATE and then an INSERT of the rest take as long as this statement.
 
 use super::habits::{and_version, columns, new_row, next_version, revival, values};
 use super::insert::into;

@@ -304,8 +304,8 @@ impl<'p> Track<'p> {
     }
 
     fn took(&self, chunk: &UnderWay, started: Instant) {
-        let latency = self.shared.policy.round_trips.latency();
-        self.runner.pace.took(chunk.chunk.rows.byte_len(), started.elapsed(), latency);
+        let (rows, latency) = (&chunk.chunk.rows, self.shared.policy.opening.latency());
+        self.runner.pace.took(rows.len(), rows.byte_len(), started.elapsed(), latency);
     }
 
     fn under_way(&self, chunk: Chunk) -> UnderWay {

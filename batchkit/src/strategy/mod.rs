@@ -25,14 +25,18 @@ use crate::config::{BatchConfig, ExecutionStrategy};
 use crate::error::Result;
 use crate::source::{Chunks, Limits, Pace, Style};
 
-/// How the strategy's chunks are made, of so many rows if that is known; whether all of them go `by_copy`.
-pub(crate) fn style(config: &BatchConfig, rows: Option<usize>, turns_away: bool, by_copy: bool) -> Style {
+/// How the strategy's chunks are made, of so many rows if that is known; from `copies_from` rows on they go by COPY into
+/// the target, if they do.
+pub(crate) fn style(config: &BatchConfig, rows: Option<usize>, turns_away: bool, copies_from: Option<usize>) -> Style {
     use ExecutionStrategy::{Optimistic, Parallel, Pipelined, SingleQuery};
     let strategy = config.execution_strategy;
     let limits = chunked::limits(config);
     let follows = |limits: Limits, far: usize| {
         let pace = Pace::adaptive(limits);
-        if by_copy { pace.with_far(far) } else { pace.with_wide(BatchConfig::WIDE_BYTES) }
+        match copies_from {
+            Some(rows) => pace.with_far(Limits { rows, bytes: far }),
+            None => pace.with_wide(BatchConfig::WIDE_BYTES),
+        }
     };
     let pace = match strategy {
         SingleQuery | Optimistic => Pace::fixed(single_query::LIMITS),

@@ -115,7 +115,8 @@ async fn in_parts(
         let (started, is_whole) = (Instant::now(), first_try.is_none());
         let ran = runner.try_chunk(&part, first_try).instrument(span.clone()).await;
         if ran.result.is_ok() && ran.retries == 0 && is_whole {
-            pace.took(part.rows.byte_len(), started.elapsed(), runner.policy().round_trips.latency());
+            let latency = runner.policy().opening.latency();
+            pace.took(part.rows.len(), part.rows.byte_len(), started.elapsed(), latency);
         }
         open.under_way = Positions::default();
         let smaller = match (&ran.result, fallback) {

@@ -309,24 +309,29 @@ impl RowsBuilder {
         }
     }
 
-    /// Appends one row of raw fields; the rows are in the form of COPY, or in columns of which it has as many.
-    pub(crate) fn push_raw<'a>(&mut self, fields: impl Iterator<Item = Option<&'a [u8]>>) {
-        debug_assert!(matches!(self.form, RowForm::Copy | RowForm::Columns));
-        if self.form == RowForm::Columns {
-            let mut fields = fields;
-            return self.push_raw_beside(|_| fields.next().flatten());
-        }
+    /// Appends one row of raw fields; where the form has columns, or their types, it has as many.
+    pub(crate) fn push_raw<'a>(&mut self, mut fields: impl Iterator<Item = Option<&'a [u8]>>) {
         let start = self.bytes.len();
-        self.bytes.put_i16(0);
-        let mut count = 0;
-        for field in fields {
-            put_field(&mut self.bytes, field);
-            count += 1;
+        match &self.form {
+            RowForm::Columns => return self.push_raw_beside(|_| fields.next().flatten()),
+            RowForm::Elements(types) => {
+                self.bytes.put_u64(u64::try_from(types.len()).unwrap_or(u64::MAX));
+                for (&ty, field) in types.iter().zip(fields) {
+                    self.bytes.put_u32(ty);
+                    put_field(&mut self.bytes, field);
+                }
+            }
+            RowForm::Copy => {
+                self.bytes.put_i16(0);
+                let mut count = 0;
+                for field in fields {
+                    put_field(&mut self.bytes, field);
+                    count += 1;
+                }
+                self.bytes[start..start + 2].copy_from_slice(&i16::to_be_bytes(count));
+            }
         }
-        self.bytes[start..start + 2].copy_from_slice(&i16::to_be_bytes(count));
-        self.own_bytes = self.bytes.len();
-        self.ends.push(self.own_bytes);
-        self.len += 1;
+        self.end_line(start);
     }
 
     /// Appends one row of raw fields, each by its number. (In columns.)

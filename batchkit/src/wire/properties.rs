@@ -93,14 +93,19 @@ proptest! {
     #[test]
     fn rows_that_were_encoded_elsewhere_come_behind(rows in rows(), more in rows()) {
         let more: Rows = more.into_iter().filter(|row| row.len() == rows[0].len()).collect();
-        for form in forms(rows[0].len()) {
+        let all: Rows = rows.iter().chain(&more).cloned().collect();
+        let forms = forms(rows[0].len());
+        for (form, other) in forms.iter().flat_map(|form| forms.iter().map(move |other| (form, other))) {
             let mut builder = RowsBuilder::of(form.clone(), rows[0].len());
-            builder.append(&encode(&rows, form.clone()));
+            builder.append(&encode(&rows, other.clone()));
             if !more.is_empty() {
-                builder.append(&encode(&more, form));
+                builder.append(&encode(&more, form.clone()));
             }
-            let all: Rows = rows.iter().chain(&more).cloned().collect();
-            prop_assert_eq!((builder.len(), decode(&builder.finish())), (all.len(), all));
+            let at_once = encode(&all, form.clone());
+            prop_assert_eq!((builder.len(), builder.byte_len()), (all.len(), at_once.byte_len()));
+            let appended = builder.finish();
+            prop_assert_eq!(appended.bytes_in(form), at_once.bytes_in(form));
+            prop_assert_eq!(&decode(&appended), &all);
         }
     }
 
