@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::RandomState;
+
 use super::route::Route;
 use super::target::Target;
 use super::verb::Verb;
@@ -99,7 +101,7 @@ impl Known {
 pub(crate) struct KnownTables {
     catalog: Catalog,
     /// By the names of their models' structs: a constant has no address of its own.
-    known: Mutex<HashMap<&'static str, Arc<Known>>>,
+    known: Mutex<HashMap<&'static str, Arc<Known>, RandomState>>,
 }
 
 impl KnownTables {

@@ -250,6 +250,9 @@ impl<'a> Chunks<'a> {
             }
             None => {
                 self.fill(first).await?;
+                if self.builder.len() == 0 {
+                    return Ok(None);
+                }
                 let limits = if self.builder.len() >= NARROW { limits } else { wide };
                 self.make_ready(limits, limits);
                 self.fill(limits).await?;

@@ -21,9 +21,9 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// A buffer that has room for so many bytes.
-    pub(super) fn with_capacity(bytes: usize) -> Self {
-        Buffer { bytes: BytesMut::with_capacity(bytes), ..Buffer::default() }
+    /// A buffer that has this room for its first bytes.
+    pub(super) fn new(bytes: BytesMut) -> Self {
+        Buffer { bytes, ..Buffer::default() }
     }
 
     /// Takes the memory of bytes that nobody has any more, before the first byte of the next ones; or else as much as the

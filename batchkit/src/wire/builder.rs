@@ -42,10 +42,7 @@ fn not_giant(bytes: usize) -> Result<(), Fault> {
 impl RowsBuilder {
     /// A builder of rows of so many fields, in this form.
     pub(crate) fn of(form: RowForm, fields: usize) -> Self {
-        let mut columns = Vec::new();
-        if form == RowForm::Columns {
-            columns.resize_with(fields, ColumnBuilder::with_room);
-        }
+        let columns = if form == RowForm::Columns { ColumnBuilder::side_by_side(fields) } else { Vec::new() };
         RowsBuilder { form, columns, ..RowsBuilder::default() }
     }
 

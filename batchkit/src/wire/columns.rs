@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::buffer::Buffer;
 
@@ -93,10 +93,16 @@ impl Default for ColumnBuilder {
 }
 
 impl ColumnBuilder {
-    /// A builder that has room for the first rows: buffers that grow from nothing are copied several times.
-    pub(super) fn with_room() -> Self {
+    /// Builders that have room for the first rows, in one piece of memory: buffers that grow from nothing are copied
+    /// several times.
+    pub(super) fn side_by_side(columns: usize) -> Vec<Self> {
         const BYTES: usize = 64;
-        ColumnBuilder { bytes: Buffer::with_capacity(BYTES), ..ColumnBuilder::default() }
+        let mut room = BytesMut::with_capacity(columns * BYTES);
+        let column = |_| {
+            let rest = room.split_off(BYTES);
+            ColumnBuilder { bytes: Buffer::new(std::mem::replace(&mut room, rest)), ..ColumnBuilder::default() }
+        };
+        (0..columns).map(column).collect()
     }
 
     /// Notes that the field of this row is written; it is the next one. The number of its column's bytes.
