@@ -256,7 +256,7 @@ impl BatchConfig {
     /// The most bytes of encoded rows in one chunk.
     pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 
-    /// The same, where chunks go one after the other and their size is chosen by itself (this and the next are read off
+    /// The same, where chunks go one after the other and their size is chosen by itself (this and the next two are read off
     /// the sizes of chunks in docs/performance.md).
     pub(crate) const AUTO_BYTES: usize = 6 << 20;
 

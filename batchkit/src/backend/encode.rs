@@ -7,9 +7,10 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{As, BatchModel, Convert, Json, Model, ReadRow};
 use crate::operation::decode as decode_fields;
+use crate::plan::ByRows;
 use crate::reject::KeyShape;
 use crate::source::{ChildFault, Encoded, Feed, Keys, Layout, Rows};
-use crate::wire::{ColumnType, ColumnWriter, EncodedRows, Fault, Forms, RowsBuilder, put_field};
+use crate::wire::{ColumnType, ColumnWriter, EncodedRows, Fault, RowsBuilder, put_field};
 
 /// The raw fields of one row, in PostgreSQL's binary form; `None` is NULL.
 pub type RawRow = Vec<Option<Bytes>>;
@@ -83,7 +84,7 @@ pub(super) fn layout(model: &Model, columns: &[usize], key: &[usize], types: &[C
         Some((model.columns[*part].name, types[field].ty().clone(), field))
     });
     let key = KeyShape::of_columns(parts);
-    Ok(Layout { columns: columns.to_vec(), types, forms: Forms::default(), key, below: Vec::new() })
+    Ok(Layout { columns: columns.to_vec(), types, forms: ByRows::default(), key, below: Vec::new() })
 }
 
 /// The fields of encoded rows; they share the rows' bytes.

@@ -18,7 +18,7 @@ use crate::session::{
 use crate::settings::Plans;
 use crate::source::{ChildLayout, Layout};
 use crate::sql::{self, Foretold, Form, Source, TableSql};
-use crate::wire::{Fault, Forms, RowType};
+use crate::wire::{Fault, RowType};
 
 /// The table, and the columns that are encoded, in their order.
 #[derive(Clone, Copy)]
@@ -42,7 +42,7 @@ impl Target<'_> {
             KeyColumn { name: self.known.model.columns[column].name, ty: types[field].ty().clone(), field }
         });
         let key = KeyShape::new(columns.collect());
-        Layout { columns: self.columns.to_vec(), types, forms: Forms::default(), key, below }
+        Layout { columns: self.columns.to_vec(), types, forms: ByRows::default(), key, below }
     }
 
     /// How rows with others below them are sent: the keys of these are drawn first, where that can be.
@@ -144,9 +144,7 @@ impl Target<'_> {
                 planned_as_few: self.planned_as_few(verb, carrier_source, form),
             }
         };
-        let ByRows { few, many } = plan::by_rows(asked, &facts)?;
-        let few = few.into_iter().map(|(below, choice)| (below, way(choice, below))).collect();
-        Ok(Ways { few, many: way(many, usize::MAX) })
+        Ok(Ways(plan::by_rows(asked, &facts)?.map(|below, choice| way(*choice, below))))
     }
 
     /// The way of rows of which what will be stored is known before they are sent: COPY of what they give and of what

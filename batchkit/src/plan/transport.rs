@@ -1,5 +1,6 @@
 //! The choice of how rows travel, and its reason.
 
+use super::by_rows::ByRows;
 use crate::config::Transport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::Form;
@@ -123,18 +124,9 @@ impl Size {
     }
 }
 
-/// The transports by the number of rows.
-#[derive(Debug)]
-pub(crate) struct ByRows {
-    /// Those of few rows: each for fewer rows than its number, ascending.
-    pub(crate) few: Vec<(usize, Choice)>,
-    /// That of all others.
-    pub(crate) many: Choice,
-}
-
 /// Chooses how rows travel. Where COPY into the target may turn out not to do what it was chosen for, the last of the
 /// transports of few rows is taken instead.
-pub(crate) fn by_rows(asked: Transport, facts: &Facts) -> Result<ByRows> {
+pub(crate) fn by_rows(asked: Transport, facts: &Facts) -> Result<ByRows<Choice>> {
     let mut many = choose(asked, facts)?;
     let by_parameters = matches!(many.transport, Transport::UnnestRows | Transport::UnnestColumns);
     let mut few: Vec<(usize, Choice)> = Vec::new();

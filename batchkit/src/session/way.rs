@@ -8,9 +8,10 @@ use super::draw::Draw;
 use super::shape::{Shape, Text};
 use super::transport::Carrier;
 use crate::config::Transport;
+use crate::plan::ByRows;
 use crate::settings::Plans;
 use crate::source::Limits;
-use crate::wire::{EncodedRows, Forms, RowForm};
+use crate::wire::{EncodedRows, RowForm};
 
 /// A way of rows.
 #[derive(Debug)]
@@ -73,39 +74,32 @@ pub(crate) enum Foreknown {
 
 /// All ways to one end: which is taken is decided by the number of rows.
 #[derive(Debug)]
-pub(crate) struct Ways {
-    /// The ways of few rows: each for chunks of fewer rows than its number, ascending.
-    pub(crate) few: Vec<(usize, Way)>,
-    /// The way of all others.
-    pub(crate) many: Way,
-}
+pub(crate) struct Ways(pub(crate) ByRows<Way>);
 
 impl Ways {
     /// The way for so many rows.
     pub(crate) fn of(&self, rows: usize) -> &Way {
-        self.few.iter().find(|(below, _)| rows < *below).map_or(&self.many, |(_, way)| way)
+        self.0.of(rows)
     }
 
     /// The forms of rows of so many fields that their carriers send as they are.
-    pub(crate) fn forms(&self, fields: usize) -> Forms {
-        let few = self.few.iter().map(|(below, way)| (*below, way.form(fields))).collect();
-        Forms { few, many: self.many.form(fields) }
+    pub(crate) fn forms(&self, fields: usize) -> ByRows<RowForm> {
+        self.0.map(|_, way| way.form(fields))
     }
 
     /// The way to be taken where that of many rows turns out not to lead there.
     pub(super) fn instead(&self) -> Option<&Way> {
-        self.few.last().map(|(_, way)| way)
+        self.0.few.last().map(|(_, way)| way)
     }
 
     /// From how many rows on they go by COPY into the target, if they do.
     pub(crate) fn copies_from(&self) -> Option<usize> {
-        let few = self.few.last().map_or(0, |(below, _)| *below);
-        matches!(self.many.carrier, Carrier::CopyInto).then_some(few)
+        let few = self.0.few.last().map_or(0, |(below, _)| *below);
+        matches!(self.0.many.carrier, Carrier::CopyInto).then_some(few)
     }
 
     /// Draws these values first, whichever way is taken.
     pub(crate) fn draw(&mut self, draw: &Draw) {
-        let ways = self.few.iter_mut().map(|(_, way)| way).chain(std::iter::once(&mut self.many));
-        ways.for_each(|way| way.draw = Some(draw.clone()));
+        self.0.iter_mut().for_each(|way| way.draw = Some(draw.clone()));
     }
 }

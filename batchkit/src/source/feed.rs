@@ -12,8 +12,9 @@ use super::chunks::Limits;
 use super::graph::{ChildFault, ChildLayout, write_children};
 use super::items::Items;
 use crate::model::{BatchModel, Child, KeyFor, WriteRow};
+use crate::plan::ByRows;
 use crate::reject::{KeyShape, RejectKey};
-use crate::wire::{ColumnType, ColumnWriter, EncodedRows, Fault, Forms, RowForm, RowWriter, RowsBuilder};
+use crate::wire::{ColumnType, ColumnWriter, EncodedRows, Fault, RowForm, RowWriter, RowsBuilder};
 
 /// What rows are encoded to.
 #[derive(Debug)]
@@ -22,8 +23,8 @@ pub(crate) struct Layout {
     pub(crate) columns: Vec<usize>,
     /// Their types.
     pub(crate) types: Vec<ColumnType>,
-    /// How their bytes lie.
-    pub(crate) forms: Forms,
+    /// How their bytes lie, by the rows of their chunk.
+    pub(crate) forms: ByRows<RowForm>,
     /// Which of them are the row's key.
     pub(crate) key: Arc<KeyShape>,
     /// The kinds of rows below.

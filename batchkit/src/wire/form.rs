@@ -18,22 +18,6 @@ pub(crate) enum RowForm {
     Columns,
 }
 
-/// The forms of chunks, by the number of their rows.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Forms {
-    /// Those of few rows: each of chunks of fewer rows than its number, ascending.
-    pub(crate) few: Vec<(usize, RowForm)>,
-    /// That of all others.
-    pub(crate) many: RowForm,
-}
-
-impl Forms {
-    /// The form of chunks of so many rows.
-    pub(crate) fn of(&self, rows: usize) -> &RowForm {
-        self.few.iter().find(|(below, _)| rows < *below).map_or(&self.many, |(_, form)| form)
-    }
-}
-
 impl RowForm {
     /// The bytes of a row in front of its first field.
     pub(super) fn head(&self) -> usize {

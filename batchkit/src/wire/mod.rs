@@ -27,7 +27,7 @@ pub(crate) use column_type::base;
 pub(crate) use decoded::{Decoder, Start, decoding};
 pub use fault::{Fault, ReadFault, ReadReason};
 pub(crate) use fields::RawFields;
-pub(crate) use form::{Forms, RowForm};
+pub(crate) use form::RowForm;
 pub use read::RowReader;
 pub(crate) use read::{Raw, Seen};
 pub(crate) use rows::EncodedRows;
