@@ -88,12 +88,13 @@ pub enum BatchSize {
     /// 5,000 rows.
     #[serde(rename = "xlarge")]
     XLarge,
-    /// As many rows as fill 6 MiB, and 100,000 at the most; fewer after chunks that took longer than two seconds. Rows
-    /// that do not go by COPY into their table fill 2 MiB where less than 5,000 of them do. As long as an eighth of a
-    /// chunk's time is the wait for a server that is far away (as transactions of batchkit's own have measured it) the
-    /// next one is twice as large: up to those 6 MiB, and 12 MiB by COPY. Under [`ExecutionStrategy::Parallel`], where the number
-    /// of rows is known beforehand, all workers have the same number of chunks, of at least 5,000 rows that are not so
-    /// wide, and at the most 8 MiB.
+    /// As many rows as fill 6 MiB, and 100,000 at the most; fewer after chunks that took longer than two seconds. Wide
+    /// rows that do not go by COPY into their table fill 2 MiB: those of which 2 MiB hold less than 5,000, or of an insert
+    /// that takes COPY for many rows, those of which 6 MiB hold too few for it. As long as an eighth of a chunk's time is
+    /// the wait for a server that is far away (as transactions of batchkit's own have measured it) the next one is twice
+    /// as large: up to 12 MiB by COPY, and from those 2 MiB to 3.75 MiB. Under [`ExecutionStrategy::Parallel`], where the
+    /// number of rows is known beforehand, all workers have the same number of chunks, of at least 5,000 rows that are
+    /// not so wide, and at the most 8 MiB.
     #[default]
     Auto,
     /// This many rows; at least 1. Written down, it is the number.
@@ -256,7 +257,7 @@ impl BatchConfig {
     /// The most bytes of encoded rows in one chunk.
     pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 
-    /// The same, where chunks go one after the other and their size is chosen by itself (this and the next two are read off
+    /// The same, where chunks go one after the other and their size is chosen by itself (this and the next four are read off
     /// the sizes of chunks in docs/performance.md).
     pub(crate) const AUTO_BYTES: usize = 6 << 20;
 
@@ -266,6 +267,13 @@ impl BatchConfig {
     /// The same of wide rows that do not go by COPY, at first: the server has all of a statement's array in memory,
     /// several times.
     pub(crate) const WIDE_BYTES: usize = 2 << 20;
+
+    /// Rows that never go by COPY are wide if these are of fewer.
+    pub(crate) const WIDE_ROWS: usize = 5_000;
+
+    /// The most bytes of a chunk of wide rows, where the server is far away. (With arrays of more than 4 MiB each wide row
+    /// takes the server half as long again, on all machines that this was measured on.)
+    pub(crate) const WIDE_FAR_BYTES: usize = 15 << 18;
 
     /// The most rows of one chunk.
     pub(crate) fn chunk_rows(&self) -> usize {

@@ -556,7 +556,7 @@ async fn chunks_are_larger_far_away() {
     let operations = BatchOperations::<Blob>::new(pool_through(&db, proxy.folder(), 1));
     let rows: Vec<Blob> = (0..6_000).map(|id| Blob { id, text: "x".repeat(10_000) }).collect();
     for strategy in [ExecutionStrategy::Chunked, ExecutionStrategy::Pipelined] {
-        for (upsert, first, most) in [(false, 6 * MIB, 12 * MIB), (true, 2 * MIB, 6 * MIB)] {
+        for (upsert, first, most) in [(false, 6 * MIB, 12 * MIB), (true, 2 * MIB, 15 * MIB / 4)] {
             let context = format!("{strategy:?} upsert: {upsert}");
             db.run("TRUNCATE blobs").await;
             if upsert {
@@ -570,6 +570,36 @@ async fn chunks_are_larger_far_away() {
             assert!(i64::try_from(chunks.len()).unwrap() < 6_000 * 10_000 / first, "{context}: {chunks:?}");
             assert!(chunks.iter().any(|(_, bytes)| *bytes > most - 30_000), "{context}: {chunks:?}");
             assert!(chunks.iter().all(|(_, bytes)| *bytes <= most + 10_000), "{context}: {chunks:?}");
+        }
+    }
+}
+
+/// Rows so wide that no chunk has enough of them for COPY go by arrays, and an array that has more than 4 MiB is slow.
+#[tokio::test]
+async fn chunks_of_rows_that_are_too_wide_for_copy_are_small() {
+    const MIB: usize = 1 << 20;
+    let db = database(BLOBS).await;
+    let operations = BatchOperations::<Blob>::new(db.pool.clone());
+    // The width of the rows, whether they come back, and what the first chunk of them fills.
+    let cases = [(10_000, false, 6 * MIB), (40_000, false, 2 * MIB), (1_000, true, 6 * MIB), (10_000, true, 2 * MIB)];
+    for strategy in [ExecutionStrategy::Chunked, ExecutionStrategy::Pipelined] {
+        for (width, comes_back, filled) in cases {
+            let context = format!("{strategy:?} {width} comes back: {comes_back}");
+            db.run("TRUNCATE blobs").await;
+            let count = i32::try_from(8 * MIB / width).unwrap();
+            let rows: Vec<Blob> = (0..count).map(|id| Blob { id, text: "x".repeat(width) }).collect();
+            let call = operations.batch_insert(&rows).strategy(strategy);
+            if comes_back {
+                assert_eq!(call.returning().await.unwrap(), rows, "{context}");
+            } else {
+                assert_eq!(call.await.unwrap(), u64::try_from(rows.len()).unwrap(), "{context}");
+            }
+            let chunks = chunks(&db).await;
+            let bytes: Vec<usize> = chunks.iter().map(|(_, bytes)| usize::try_from(*bytes).unwrap()).collect();
+            assert!((filled - filled / 10..=filled + width).contains(&bytes[0]), "{context}: {chunks:?}");
+            // On a machine that is busy the server may seem to be far away.
+            let most = if filled == 2 * MIB { 15 * MIB / 4 } else { 2 * filled };
+            assert!(bytes.iter().all(|&bytes| bytes <= most + width), "{context}: {chunks:?}");
         }
     }
 }

@@ -110,9 +110,6 @@ struct Collected {
     keeps_order: bool,
 }
 
-/// Rows of which a chunk of wide ones has as many are not wide.
-const NARROW: usize = 5_000;
-
 /// How chunks are made.
 #[derive(Debug, Clone)]
 pub(crate) struct Style {
@@ -165,7 +162,7 @@ impl<'a> Chunks<'a> {
         let round = Limits { rows: chunk.rows.saturating_mul(workers), bytes: chunk.bytes.saturating_mul(workers) };
         self.fill(self.pace.first_wide()).await?;
         let all = if self.feed.is_stream() { round } else { all };
-        self.make_ready(if self.builder.len() >= NARROW { chunk } else { self.pace.next_wide() }, all);
+        self.make_ready(if self.pace.are_narrow(self.builder.len()) { chunk } else { self.pace.next_wide() }, all);
         self.fill(all).await?;
         let (rows, positions) = (self.builder.finish(), std::mem::take(&mut self.positions));
         let kept = Positions::Run(0..rows.len());
@@ -244,7 +241,7 @@ impl<'a> Chunks<'a> {
         let (first, wide) = (of_them(self.pace.first_wide()), of_them(self.pace.next_wide()));
         let (rows, positions) = match &mut self.collected {
             Some(collected) => {
-                let narrow = first.bytes == limits.bytes || collected.are_narrow(first);
+                let narrow = collected.fitting(first).is_none_or(|rows| self.pace.are_narrow(rows));
                 let limits = if narrow { limits } else { wide };
                 collected.next(limits, self.in_key_order.then_some(&self.layout))
             }
@@ -253,7 +250,7 @@ impl<'a> Chunks<'a> {
                 if self.builder.len() == 0 {
                     return Ok(None);
                 }
-                let limits = if self.builder.len() >= NARROW { limits } else { wide };
+                let limits = if self.pace.are_narrow(self.builder.len()) { limits } else { wide };
                 self.make_ready(limits, limits);
                 self.fill(limits).await?;
                 self.in_order()
@@ -444,11 +441,10 @@ fn chosen(positions: &Positions, rows: &[usize]) -> Positions {
 }
 
 impl Collected {
-    /// Whether the next rows are many within these limits.
-    fn are_narrow(&self, limits: Limits) -> bool {
-        let Positions::Run(run) = &self.kept else { return true };
-        let rest = run.start + self.cut..run.end;
-        self.rows.fitting(rest, limits.rows, limits.bytes) >= NARROW
+    /// How many of the next rows are within these limits; `None` where they do not lie behind each other.
+    fn fitting(&self, limits: Limits) -> Option<usize> {
+        let Positions::Run(run) = &self.kept else { return None };
+        Some(self.rows.fitting(run.start + self.cut..run.end, limits.rows, limits.bytes))
     }
 
     /// The rows that were not cut into a chunk yet.

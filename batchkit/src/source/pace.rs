@@ -21,9 +21,13 @@ pub(crate) struct Pace {
 /// The bytes of chunks of wide rows.
 #[derive(Debug)]
 struct Wide {
-    /// Those of the first chunks. Rows of which these have few are wide.
+    /// Those of the first chunks.
     first: usize,
+    /// Rows are wide if these have fewer of them.
+    rows: usize,
     next: AtomicUsize,
+    /// Those of the largest ones.
+    most: usize,
 }
 
 /// A chunk that takes longer holds its locks for long, and is much to send again: the next ones are made smaller.
@@ -32,12 +36,6 @@ const LONG: Duration = Duration::from_secs(2);
 const LEAST_BYTES: usize = 256 << 10;
 /// Chunks are made larger where the wait for the server is more than this part of their time.
 const WAITED: u32 = 8;
-
-impl Wide {
-    fn new(first: usize) -> Self {
-        Wide { first, next: AtomicUsize::new(first) }
-    }
-}
 
 impl Pace {
     /// Chunks of one size.
@@ -50,9 +48,11 @@ impl Pace {
         Pace { bytes: Some(AtomicUsize::new(limits.bytes)), ..Pace::fixed(limits) }
     }
 
-    /// Chunks of wide rows have so many bytes at first.
-    pub(crate) fn with_wide(self, bytes: usize) -> Self {
-        Pace { wide: Some(Wide::new(bytes)), ..self }
+    /// Chunks of rows have so many bytes at first, of which these have fewer rows than that; and so many at the most
+    /// where the server is far away.
+    pub(crate) fn with_wide(self, first: Limits, far: usize) -> Self {
+        let Limits { rows, bytes } = first;
+        Pace { wide: Some(Wide { first: bytes, rows, next: AtomicUsize::new(bytes), most: far }), ..self }
     }
 
     /// Chunks of at least so many rows have so many bytes at the most where the server is far away.
@@ -76,6 +76,11 @@ impl Pace {
         self.within(self.wide.as_ref().map_or(usize::MAX, |wide| wide.next.load(Ordering::Relaxed)))
     }
 
+    /// Whether rows are not wide, of which the first bytes of a chunk have so many.
+    pub(crate) fn are_narrow(&self, rows: usize) -> bool {
+        self.wide.as_ref().is_none_or(|wide| rows >= wide.rows)
+    }
+
     fn within(&self, bytes: usize) -> Limits {
         let limits = self.limits();
         Limits { bytes: limits.bytes.min(bytes), ..limits }
@@ -89,7 +94,7 @@ impl Pace {
         let is_full = |limit: usize| bytes > limit / 4 * 3 && bytes <= limit.saturating_mul(2);
         if let Some(wide) = &self.wide {
             let _ = wide.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |limit| {
-                (has_waited && is_full(limit)).then(|| limit.saturating_mul(2).min(self.limits.bytes))
+                (has_waited && is_full(limit)).then(|| limit.saturating_mul(2).min(wide.most))
             });
         }
         let Some(next) = &self.bytes else { return };
@@ -139,7 +144,7 @@ mod tests {
 
     #[test]
     fn chunks_of_wide_rows_are_made_larger_as_long_as_an_eighth_of_their_time_is_waited() {
-        let pace = Pace::adaptive(LIMITS).with_wide(2 * MIB);
+        let pace = Pace::adaptive(LIMITS).with_wide(Limits { rows: 500, bytes: 2 * MIB }, 6 * MIB);
         let next = |bytes, milliseconds, latency: Option<u64>| {
             pace.took(200, bytes, Duration::from_millis(milliseconds), latency.map(Duration::from_millis));
             pace.next_wide().bytes
@@ -154,9 +159,10 @@ mod tests {
         // Nor does one that was cut before that.
         assert_eq!(next(2 * MIB + 10_000, 40, Some(6)), 4 * MIB);
         assert_eq!(next(4 * MIB, 70, Some(6)), 4 * MIB);
-        assert_eq!(next(4 * MIB, 10, Some(6)), 8 * MIB);
-        assert_eq!(next(8 * MIB, 10, Some(6)), 8 * MIB);
+        assert_eq!(next(4 * MIB, 10, Some(6)), 6 * MIB);
+        assert_eq!(next(6 * MIB, 10, Some(6)), 6 * MIB);
         assert_eq!((pace.limits().bytes, pace.first_wide().bytes), (LIMITS.bytes, 2 * MIB));
+        assert_eq!([499, 500].map(|rows| pace.are_narrow(rows)), [false, true]);
     }
 
     #[test]
@@ -189,5 +195,6 @@ mod tests {
         let pace = Pace::fixed(LIMITS);
         pace.took(200, 8 * MIB, Duration::from_secs(60), Some(Duration::from_secs(60)));
         assert_eq!((pace.limits().bytes, pace.next_wide().bytes), (LIMITS.bytes, LIMITS.bytes));
+        assert!(pace.are_narrow(1));
     }
 }

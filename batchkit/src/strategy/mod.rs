@@ -32,10 +32,14 @@ pub(crate) fn style(config: &BatchConfig, rows: Option<usize>, turns_away: bool,
     let strategy = config.execution_strategy;
     let limits = chunked::limits(config);
     let follows = |limits: Limits, far: usize| {
-        let pace = Pace::adaptive(limits);
+        let (first, pace) = (BatchConfig::WIDE_BYTES, Pace::adaptive(limits));
+        let with_wide = |pace: Pace, rows| pace.with_wide(Limits { rows, bytes: first }, BatchConfig::WIDE_FAR_BYTES);
         match copies_from {
-            Some(rows) => pace.with_far(Limits { rows, bytes: far }),
-            None => pace.with_wide(BatchConfig::WIDE_BYTES),
+            // Wide are rows of which a whole chunk would not go by COPY.
+            Some(rows) => {
+                with_wide(pace.with_far(Limits { rows, bytes: far }), rows.saturating_mul(first) / limits.bytes)
+            }
+            None => with_wide(pace, BatchConfig::WIDE_ROWS),
         }
     };
     let pace = match strategy {
