@@ -24,18 +24,27 @@ pub(super) fn limits(limits: Limits, workers: usize, rows: Option<usize>) -> Lim
 }
 
 pub(super) async fn run(workers: usize, chunks: &mut Chunks<'_>, runner: &mut Runner<'_>) -> Result<()> {
-    let Runner::Pool(runner) = runner else {
-        return Err(refused_within());
-    };
+    let Runner::Pool(pool) = &*runner else { return Err(refused_within()) };
+    let pool = pool.clone();
+    let mut first = chunks.next().await?;
+    if let Some(only) = first.take_if(|_| !chunks.may_have_more()) {
+        // Right here, as by the other strategies: a task would be handed to another thread, which takes as long as a
+        // round trip to a server nearby.
+        return runner.run(only).await;
+    }
     let mut running = FuturesUnordered::new();
     let mut stopped = None;
     // The rows behind the others go one chunk after the other: they may share keys among themselves.
     for places in [workers, 1] {
         loop {
             while running.len() < places && stopped.is_none() {
-                match chunks.next().await {
+                let next = match first.take() {
+                    Some(first) => Ok(Some(first)),
+                    None => chunks.next().await,
+                };
+                match next {
                     // Dropping the handle, as a dropped call does, lets the task go on to its end.
-                    Ok(Some(chunk)) => running.push(runner.start(chunk)),
+                    Ok(Some(chunk)) => running.push(pool.start(chunk)),
                     Ok(None) => break,
                     Err(error) => stopped = Some(error),
                 }
