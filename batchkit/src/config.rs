@@ -269,8 +269,8 @@ impl BatchConfig {
     pub(crate) const WIDE_BYTES: usize = 2 << 20;
 
     /// Rows that never go by COPY are wide if these are of fewer: rows of 200 bytes and more. (Where one array has more than
-    /// some 3 MiB, each row takes the server longer than where it has less: with 300 bytes each a fifth, with 10 KB half as
-    /// long again, on all machines that this was measured on.)
+    /// some 3 MiB, each row takes the server longer than where it has less: with 10 KB half as long again, on all machines
+    /// that the benchmark ran on; with 300 bytes a fifth, measured on one, and not by the benchmark.)
     pub(crate) const WIDE_ROWS: usize = 10_000;
 
     /// The most bytes of a chunk of wide rows, where the server is far away.
