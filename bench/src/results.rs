@@ -35,11 +35,22 @@ pub struct Results {
     pub sweep: Vec<Sweep>,
 }
 
+/// How wide the rows are whose chunks have different sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Width {
+    /// The eight columns that all comparisons have.
+    Narrow,
+    /// One text, of 300 bytes.
+    Text,
+    /// One text, of 10 KB.
+    Wide,
+}
+
 /// How long batchkit took for some rows in chunks of one size.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Sweep {
-    /// Rows of 10 KB.
-    pub is_wide: bool,
+    pub width: Width,
     pub verb: Verb,
     /// Of the way to the server, in milliseconds.
     pub delay: u64,

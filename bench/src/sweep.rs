@@ -1,4 +1,4 @@
-//! Chunks of fixed sizes beside `BatchSize::Auto`: for narrow and for wide rows, near the server and far from it.
+//! Chunks of fixed sizes beside `BatchSize::Auto`: for rows of three widths, near the server and far from it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,80 +8,102 @@ use batchkit_testbed::server::Database;
 use deadpool_postgres::Pool;
 
 use crate::Failure;
-use crate::data::product;
+use crate::data::{Product, product};
 use crate::delay::Delayed;
 use crate::measure::{Bench, medians};
-use crate::results::Sweep;
+use crate::results::{Sweep, Width};
 use crate::task::Verb;
 
-/// The rows of the eight columns that all comparisons have.
-const NARROW: (usize, &[usize]) = (100_000, &[500, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000]);
-/// Rows of 10 KB.
-const WIDE: (usize, &[usize]) = (5_000, &[20, 100, 200, 500, 1_000, 5_000]);
+/// All widths, with the number of their rows and the sizes of chunks.
+const WIDTHS: [(Width, usize, &[usize]); 3] = [
+    (Width::Narrow, 100_000, &[500, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000]),
+    (Width::Text, 100_000, &[500, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000]),
+    (Width::Wide, 5_000, &[20, 100, 200, 500, 1_000, 5_000]),
+];
 /// What a message to the server takes longer.
 const DELAYS: [u64; 2] = [0, 5];
 
-/// A row of 10 KB.
+/// A row of one text.
 #[derive(Debug, Clone, BatchModel)]
-#[batch(table = "wide")]
-struct Wide {
+#[batch(table = "body")]
+struct Body {
     #[batch(key)]
     id: i64,
     body: String,
 }
 
-fn wide(n: i64) -> Wide {
-    Wide { id: n, body: format!("{n:010}").repeat(1_000) }
+/// Rows whose texts are numbers of ten digits, so many times.
+fn bodies(rows: usize, times: usize) -> Result<Vec<Body>, Failure> {
+    let body = |n| Body { id: n, body: format!("{n:010}").repeat(times) };
+    Ok((1..=i64::try_from(rows)?).map(body).collect())
+}
+
+/// The rows of one width.
+enum Rows {
+    Products(Vec<Product>),
+    Bodies(Vec<Body>),
+}
+
+impl Rows {
+    fn new(width: Width, rows: usize) -> Result<Self, Failure> {
+        Ok(match width {
+            Width::Narrow => Rows::Products((1..=i64::try_from(rows)?).map(product).collect()),
+            Width::Text => Rows::Bodies(bodies(rows, 30)?),
+            Width::Wide => Rows::Bodies(bodies(rows, 1_000)?),
+        })
+    }
 }
 
 impl Bench {
     /// Each size in its turn, in each repetition.
     pub async fn sweep(&self) -> Result<Vec<Sweep>, Failure> {
         // Compressing the bodies would be most of the work.
-        let table = "CREATE TABLE wide (id int8 PRIMARY KEY, body text NOT NULL); \
-                     ALTER TABLE wide ALTER COLUMN body SET STORAGE EXTERNAL";
+        let table = "CREATE TABLE body (id int8 PRIMARY KEY, body text NOT NULL); \
+                     ALTER TABLE body ALTER COLUMN body SET STORAGE EXTERNAL";
         self.client.batch_execute(table).await?;
-        let (narrow, wide): (Vec<_>, Vec<_>) =
-            ((1..=as_id(NARROW.0)?).map(product).collect(), (1..=as_id(WIDE.0)?).map(wide).collect());
         let mut all = Vec::new();
         for delay in DELAYS {
             let network = network(&self.place.database, Duration::from_millis(delay))?;
             // Asked and prepared is in the turn that is not counted.
-            let narrow_table = BatchOperations::new(network.pool.clone());
-            let wide_table = BatchOperations::new(network.pool.clone());
-            let mut samples: BTreeMap<(bool, Verb, Option<usize>), Vec<_>> = BTreeMap::new();
-            for repetition in 0..=self.repetitions {
-                for (is_wide, (rows, sizes)) in [(false, NARROW), (true, WIDE)] {
+            let products = BatchOperations::new(network.pool.clone());
+            let bodies = BatchOperations::new(network.pool.clone());
+            for (width, number, sizes) in WIDTHS {
+                let rows = Rows::new(width, number)?;
+                let mut samples: BTreeMap<(Verb, Option<usize>), Vec<_>> = BTreeMap::new();
+                for repetition in 0..=self.repetitions {
                     for verb in [Verb::Insert, Verb::Upsert] {
                         for size in std::iter::once(None).chain(sizes.iter().copied().map(Some)) {
-                            let took = if is_wide {
-                                self.client.batch_execute("TRUNCATE wide; CHECKPOINT").await?;
-                                run(&wide_table, &wide, verb, size).await?
-                            } else {
-                                self.put_in_state(Verb::Insert, rows).await?;
-                                run(&narrow_table, &narrow, verb, size).await?
+                            let took = match &rows {
+                                Rows::Products(rows) => {
+                                    self.put_in_state(Verb::Insert, number).await?;
+                                    run(&products, rows, verb, size).await?
+                                }
+                                Rows::Bodies(rows) => {
+                                    self.client.batch_execute("TRUNCATE body; CHECKPOINT").await?;
+                                    run(&bodies, rows, verb, size).await?
+                                }
                             };
                             if repetition > 0 {
-                                samples.entry((is_wide, verb, size)).or_default().push((took, Duration::ZERO));
+                                samples.entry((verb, size)).or_default().push((took, Duration::ZERO));
                             }
                         }
                     }
+                    eprintln!("sizes of chunks of {width:?} rows at {delay} ms: {repetition} of {}", self.repetitions);
                 }
-                eprintln!("sizes of chunks at {delay} ms: {repetition} of {}", self.repetitions);
+                let entry = |((verb, size), samples): ((Verb, Option<usize>), Vec<_>)| Sweep {
+                    width,
+                    verb,
+                    delay,
+                    rows: number,
+                    size,
+                    time: medians(&samples),
+                };
+                all.extend(samples.into_iter().map(entry));
             }
-            let entry = |((is_wide, verb, size), samples): ((bool, Verb, Option<usize>), Vec<_>)| {
-                let rows = if is_wide { WIDE.0 } else { NARROW.0 };
-                Sweep { is_wide, verb, delay, rows, size, time: medians(&samples) }
-            };
-            all.extend(samples.into_iter().map(entry));
         }
-        self.client.batch_execute("DROP TABLE wide").await?;
+        self.client.batch_execute("DROP TABLE body").await?;
         Ok(all)
     }
-}
-
-fn as_id(rows: usize) -> Result<i64, Failure> {
-    Ok(i64::try_from(rows)?)
 }
 
 /// A pool of one connection, and what it goes through.

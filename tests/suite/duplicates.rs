@@ -1,6 +1,6 @@
 //! Input rows of one key follow the declared policy, by the server's own equality, over all chunks.
 
-use batchkit::{BatchModel, BatchOperations, DuplicatePolicy, ErrorKind, Outcome};
+use batchkit::{BatchModel, BatchOperations, DuplicatePolicy, ErrorKind, Filter, Outcome};
 
 use crate::common::{Db, STRATEGIES, TRANSPORTS, database};
 
@@ -159,4 +159,61 @@ async fn a_null_in_the_conflict_key_is_refused() {
     assert_eq!(db.number("SELECT count(*) FROM nullable").await, 0);
     // By the primary key it is no matter.
     assert_eq!(operations.batch_upsert(&input).await.unwrap().inserted, 2);
+}
+
+/// How rows are encoded follows the width of a chunk's first ones: that of one key may have been encoded before that was
+/// known, and the other behind it.
+#[tokio::test]
+async fn rows_of_one_key_are_found_whatever_their_width() {
+    #[derive(Debug, Clone, BatchModel)]
+    #[batch(table = "noted")]
+    struct Noted {
+        #[batch(key)]
+        id: i64,
+        // An array has no place in an array of its column: it goes in whole rows.
+        tags: Vec<i32>,
+        position: i64,
+        note: String,
+    }
+    const COUNT: i64 = 30_000;
+    let db = database(
+        "CREATE TABLE noted (id int8 PRIMARY KEY, tags int4[] NOT NULL, position int8 NOT NULL, note text NOT NULL)",
+    )
+    .await;
+    let operations = BatchOperations::<Noted>::new(db.pool.clone());
+    // The last row has the first one's key, and the one in front of it that of its neighbour.
+    let key = |position: i64| match position {
+        position if position == COUNT - 1 => 0,
+        position if position == COUNT - 2 => position - 1,
+        position => position,
+    };
+    // The second half is narrower than it seems by the first rows.
+    let row = |position: i64| Noted {
+        id: key(position),
+        tags: vec![7; 2],
+        position,
+        note: "n".repeat(if position < COUNT / 2 { 400 } else { 10 }),
+    };
+    let rows: Vec<Noted> = (0..COUNT).map(row).collect();
+    for (strategy, _) in STRATEGIES {
+        db.run("TRUNCATE noted").await;
+        let upsert = |policy| operations.batch_upsert(&rows).strategy(strategy).duplicates(policy);
+
+        let error = upsert(DuplicatePolicy::Error).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DuplicateKey, "{strategy:?}");
+        assert_eq!(error.rows(), [0..1, 29_997..30_000], "{strategy:?}");
+        assert_eq!(db.number("SELECT count(*) FROM noted").await, 0, "{strategy:?}");
+
+        for (policy, duplicates) in
+            [(DuplicatePolicy::FirstWins, [29_998, 29_999]), (DuplicatePolicy::LastWins, [0, 29_997])]
+        {
+            let report = upsert(policy).report().await.unwrap();
+            assert_eq!(report.positions(Outcome::Duplicate).collect::<Vec<_>>(), duplicates, "{strategy:?}");
+            let mut stored = operations.list(Filter::all()).await.unwrap();
+            stored.sort_by_key(|row| row.position);
+            let told = |row: &Noted| (row.id, row.position, row.note.len(), row.tags.clone());
+            let kept = rows.iter().zip(0..).filter(|(_, position)| !duplicates.contains(position)).map(|(row, _)| row);
+            assert!(stored.iter().map(told).eq(kept.map(told)), "{strategy:?} {policy:?}");
+        }
+    }
 }

@@ -241,8 +241,7 @@ impl<'a> Chunks<'a> {
         let (first, wide) = (of_them(self.pace.first_wide()), of_them(self.pace.next_wide()));
         let (rows, positions) = match &mut self.collected {
             Some(collected) => {
-                let narrow = collected.fitting(first).is_none_or(|rows| self.pace.are_narrow(rows));
-                let limits = if narrow { limits } else { wide };
+                let limits = if self.pace.are_narrow(collected.fitting(first)) { limits } else { wide };
                 collected.next(limits, self.in_key_order.then_some(&self.layout))
             }
             None => {
@@ -441,10 +440,20 @@ fn chosen(positions: &Positions, rows: &[usize]) -> Positions {
 }
 
 impl Collected {
-    /// How many of the next rows are within these limits; `None` where they do not lie behind each other.
-    fn fitting(&self, limits: Limits) -> Option<usize> {
-        let Positions::Run(run) = &self.kept else { return None };
-        Some(self.rows.fitting(run.start + self.cut..run.end, limits.rows, limits.bytes))
+    /// How many of the next rows are within these limits.
+    fn fitting(&self, limits: Limits) -> usize {
+        match &self.kept {
+            Positions::Run(run) => self.rows.fitting(run.start + self.cut..run.end, limits.rows, limits.bytes),
+            Positions::List(rows) => {
+                let mut left = limits.bytes;
+                let fits = |row: &&usize| {
+                    let bytes = left.checked_sub(self.rows.bytes_of(**row..**row + 1));
+                    left = bytes.unwrap_or_default();
+                    bytes.is_some()
+                };
+                rows.iter().skip(self.cut).take(limits.rows).take_while(fits).count()
+            }
+        }
     }
 
     /// The rows that were not cut into a chunk yet.

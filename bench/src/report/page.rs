@@ -151,8 +151,8 @@ pub fn page(results: &Results, charts: &[Option<String>]) -> String {
         _ = write!(
             text,
             "\n## The sizes of chunks\n\n`BatchSize::Auto` beside fixed sizes, in transactions one after the other, by the time of \
-             the best fixed size: for the table of all comparisons and for rows of 10 KB, by the socket and through a \
-             proxy that delays all that is sent to the server.\n{}",
+             the best fixed size: for the table of all comparisons, and for rows of one text of 300 bytes or 10 KB, by the socket and \
+             through a proxy that delays all that is sent to the server.\n{}",
             tables::sweep(&results.sweep)
         );
     }

@@ -7,7 +7,7 @@ use batchkit::Transport;
 use super::thousands;
 use crate::contestants::Name;
 use crate::crossover::TRANSPORTS;
-use crate::results::{Crossover, Steady, Sweep, Table, Time};
+use crate::results::{Crossover, Steady, Sweep, Table, Time, Width};
 use crate::task::Verb;
 
 /// One row per contestant, one column per verb.
@@ -174,7 +174,7 @@ fn milliseconds(seconds: f64) -> String {
 /// The sizes of chunks beside `Auto`, by the time of the best of them.
 pub fn sweep(all: &[Sweep]) -> String {
     let mut text = String::new();
-    for same in all.chunk_by(|one, next| (one.delay, one.is_wide, one.verb) == (next.delay, next.is_wide, next.verb)) {
+    for same in all.chunk_by(|one, next| (one.delay, one.width, one.verb) == (next.delay, next.width, next.verb)) {
         let fixed = same.iter().filter(|one| one.size.is_some());
         let best = fixed.map(|one| one.time.wall).min_by(f64::total_cmp).unwrap_or(f64::NAN);
         if text.is_empty() || same[0].verb == Verb::Insert {
@@ -184,7 +184,11 @@ pub fn sweep(all: &[Sweep]) -> String {
             same.iter().filter(|one| one.size.is_some()).for_each(|_| text.push_str("--:|"));
             text.push('\n');
         }
-        let what = if same[0].is_wide { "of 10 KB" } else { "narrow" };
+        let what = match same[0].width {
+            Width::Narrow => "narrow",
+            Width::Text => "of 300 bytes",
+            Width::Wide => "of 10 KB",
+        };
         _ = write!(text, "| {} {what} | {} ms | {} |", thousands(same[0].rows), same[0].delay, same[0].verb.name());
         let mut sorted: Vec<&Sweep> = same.iter().collect();
         sorted.sort_by_key(|one| one.size);
