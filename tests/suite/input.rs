@@ -578,21 +578,45 @@ async fn chunks_are_larger_far_away() {
 #[tokio::test]
 async fn chunks_of_rows_that_are_too_wide_for_copy_are_small() {
     const MIB: usize = 1 << 20;
+    #[derive(Debug, Clone, Copy)]
+    enum Manner {
+        Insert,
+        InsertReturning,
+        /// With rows left out, so that those of a chunk do not lie behind each other.
+        UpsertFirst,
+    }
+    use Manner::{Insert, InsertReturning, UpsertFirst};
     let db = database(BLOBS).await;
     let operations = BatchOperations::<Blob>::new(db.pool.clone());
-    // The width of the rows, whether they come back, and what the first chunk of them fills.
-    let cases = [(10_000, false, 6 * MIB), (40_000, false, 2 * MIB), (1_000, true, 6 * MIB), (10_000, true, 2 * MIB)];
+    // The width of the rows, what is done with them, and what the first chunk of them fills.
+    let cases = [
+        (10_000, Insert, 6 * MIB),
+        (40_000, Insert, 2 * MIB),
+        (1_000, InsertReturning, 6 * MIB),
+        (10_000, InsertReturning, 2 * MIB),
+        (10_000, UpsertFirst, 2 * MIB),
+    ];
     for strategy in [ExecutionStrategy::Chunked, ExecutionStrategy::Pipelined] {
-        for (width, comes_back, filled) in cases {
-            let context = format!("{strategy:?} {width} comes back: {comes_back}");
+        for (width, manner, filled) in cases {
+            let context = format!("{strategy:?} {width} {manner:?}");
             db.run("TRUNCATE blobs").await;
             let count = i32::try_from(8 * MIB / width).unwrap();
-            let rows: Vec<Blob> = (0..count).map(|id| Blob { id, text: "x".repeat(width) }).collect();
-            let call = operations.batch_insert(&rows).strategy(strategy);
-            if comes_back {
-                assert_eq!(call.returning().await.unwrap(), rows, "{context}");
-            } else {
-                assert_eq!(call.await.unwrap(), u64::try_from(rows.len()).unwrap(), "{context}");
+            let mut rows: Vec<Blob> = (0..count).map(|id| Blob { id, text: "x".repeat(width) }).collect();
+            match manner {
+                Insert => {
+                    let inserted = operations.batch_insert(&rows).strategy(strategy).await.unwrap();
+                    assert_eq!(inserted, u64::try_from(rows.len()).unwrap(), "{context}");
+                }
+                InsertReturning => {
+                    let returned = operations.batch_insert(&rows).strategy(strategy).returning().await.unwrap();
+                    assert_eq!(returned, rows, "{context}");
+                }
+                UpsertFirst => {
+                    rows.insert(1, rows[0].clone());
+                    let upsert = operations.batch_upsert(&rows).strategy(strategy);
+                    let upserted = upsert.duplicates(DuplicatePolicy::FirstWins).await.unwrap();
+                    assert_eq!(upserted.inserted, u64::try_from(rows.len()).unwrap() - 1, "{context}");
+                }
             }
             let chunks = chunks(&db).await;
             let bytes: Vec<usize> = chunks.iter().map(|(_, bytes)| usize::try_from(*bytes).unwrap()).collect();
