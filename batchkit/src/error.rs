@@ -244,9 +244,10 @@ impl Error {
     pub(crate) fn is_lost(&self) -> bool {
         // A connection that nobody waited for any longer is as good as broken.
         let broke = matches!(self.kind(), ErrorKind::Connection | ErrorKind::Timeout);
-        // So is one that says itself that it does not know what it did: a pooler's, or a distributed server's.
+        // So is one that says itself that it does not know what it did, or that it has lost the server: a pooler's, or
+        // a distributed server's.
         let code = self.0.sqlstate.as_ref().map(SqlState::code);
-        self.0.fatal || (code.is_none() && broke) || matches!(code, Some("08007" | "40003"))
+        self.0.fatal || code.map_or(broke, |code| code == "40003" || code.starts_with("08"))
     }
 
     /// What the decision about it depends on.
@@ -515,8 +516,7 @@ impl From<deadpool_postgres::PoolError> for Error {
         let mut pool = Error::new(ErrorKind::Pool, format!("no connection could be had: {what}"));
         if let deadpool_postgres::PoolError::Backend(inner) = &error {
             pool.0.sqlstate = inner.code().cloned();
-            let severity = inner.as_db_error().and_then(DbError::parsed_severity);
-            pool.0.fatal = matches!(severity, Some(Severity::Fatal | Severity::Panic));
+            pool.0.fatal = inner.as_db_error().is_some_and(ends_connection);
         }
         pool
     }
@@ -543,7 +543,7 @@ impl From<&DbError> for Error {
             && matches!(class, "08" | "0A" | "25" | "26" | "28" | "3D" | "3F" | "42" | "53" | "55" | "57");
         let what = if tells { format!("the server refused: {}", refusal.message()) } else { known.to_owned() };
         let mut error = Error::new(kind, what);
-        error.0.fatal = matches!(refusal.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
+        error.0.fatal = ends_connection(refusal);
         error.0.routine = refusal.routine().map(str::to_owned);
         error.0.cache_lookup = refusal.message().starts_with("cache lookup failed");
         error.0.column = refusal.column().map(str::to_owned);
@@ -551,6 +551,15 @@ impl From<&DbError> for Error {
         error.0.sqlstate = Some(refusal.code().clone());
         error.0.server_message = Some(refusal.message().to_owned());
         error
+    }
+}
+
+/// Whether the connection has ended with it. Poolers tell the severity only in the field that servers translate, and do
+/// not translate it.
+fn ends_connection(refusal: &DbError) -> bool {
+    match refusal.parsed_severity() {
+        Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+        None => matches!(refusal.severity(), "FATAL" | "PANIC"),
     }
 }
 

@@ -8,14 +8,16 @@ use crate::deeds::{Deed, Manner, Operations, TABLES};
 use crate::proxy::{Harm, Proxy, Trap, Way};
 
 /// A cut at each place of a message. What goes to the client is sent together: a cut behind one message is there
-/// what a cut before the next one is.
-const EVERY: [(Way, Harm); 6] = [
+/// what a cut before the next one is. A pooler that has lost the server says so first, each in its own words.
+const EVERY: [(Way, Harm); 8] = [
     (Way::ToServer, Harm::CutBefore),
     (Way::ToServer, Harm::CutInside),
     (Way::ToServer, Harm::CutAfter),
     (Way::ToServer, Harm::Reset),
     (Way::ToClient, Harm::CutBefore),
     (Way::ToClient, Harm::CutInside),
+    (Way::ToClient, Harm::Part("FATAL", "08P01")),
+    (Way::ToClient, Harm::Part("ERROR", "08006")),
 ];
 /// A cut between any two messages.
 const BETWEEN: [(Way, Harm); 2] = [(Way::ToServer, Harm::CutBefore), (Way::ToClient, Harm::CutBefore)];

@@ -29,6 +29,9 @@ pub(crate) enum Harm {
     CutAfter,
     /// The connection is closed with the message unread, which its sender is told as a reset.
     Reset,
+    /// In place of the message the client is told such an error, as a pooler does that has lost the server; then the
+    /// connection is cut.
+    Part(&'static str, &'static str),
     /// Where its text begins with this word, it goes on as something that the server refuses.
     Refuse(&'static str),
     /// The client's side is cut; what it has sent, this message too, goes on when it is let go.
@@ -231,6 +234,10 @@ async fn carry(
                     send(None, bytes)?;
                     return None;
                 }
+                Some(Harm::Part(severity, code)) => {
+                    send(None, error_response(severity, code))?;
+                    return None;
+                }
                 Some(Harm::Hold) => return Some((bytes, before)),
                 Some(Harm::Stall) => {
                     let_go(state, before).await;
@@ -257,6 +264,13 @@ async fn carry(
         }
     };
     tokio::join!(read, write).0
+}
+
+/// An error as poolers write it: without the field for a severity that is never translated.
+fn error_response(severity: &str, code: &str) -> Vec<u8> {
+    let fields = format!("S{severity}\0C{code}\0Mserver conn crashed?\0\0");
+    let length = u32::try_from(4 + fields.len()).unwrap().to_be_bytes();
+    [b"E", &length[..], fields.as_bytes()].concat()
 }
 
 /// Reads a message to its end, of which the first byte is there.

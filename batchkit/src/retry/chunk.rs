@@ -104,7 +104,7 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk, mut first_try: Option<Fi
                     break answer.ok_or(error);
                 }
                 Fate::RolledBack if decision == Answer::Resolve => decision = Answer::Fresh,
-                Fate::Undecided if decision == Answer::Resolve => {
+                Fate::Undecided if decision == Answer::Resolve || stage == Stage::Commit => {
                     listeners.tell(&error, attempt, Answer::Stop);
                     break Err(error.commit_unknown());
                 }

@@ -70,7 +70,7 @@ pub(crate) fn classify(failure: Failure<'_>) -> Answer {
     let Some(code) = failure.code else {
         return if failure.stage == Stage::Commit { Answer::Resolve } else { Answer::Fresh };
     };
-    if matches!(code, "08007" | "40003") {
+    if matches!(code, "08007" | "40003") || (failure.stage == Stage::Commit && code.starts_with("08")) {
         return Answer::Resolve;
     }
     if failure.fatal {
@@ -179,7 +179,11 @@ mod tests {
         assert_eq!(classify(silent(Stage::Connect)), Answer::Fresh);
         assert_eq!(classify(silent(Stage::Work)), Answer::Fresh);
         assert_eq!(classify(silent(Stage::Commit)), Answer::Resolve);
-        // A plain ERROR at COMMIT has been rolled back: a deferred constraint, a serialization failure.
+        // A pooler may have lost the server behind it.
+        for code in ["08006", "08P01"] {
+            assert_eq!(classify(Failure { stage: Stage::Commit, ..work(code) }), Answer::Resolve);
+        }
+        // Another plain ERROR at COMMIT has been rolled back: a deferred constraint, a serialization failure.
         assert_eq!(classify(Failure { stage: Stage::Commit, ..work("23503") }), Answer::FindBadRows);
         assert_eq!(classify(Failure { stage: Stage::Commit, ..work("40001") }), Answer::Again);
     }
