@@ -280,6 +280,19 @@ async fn a_role_that_may_read_keys_only_is_told_them() {
         let report = badges.batch_insert(codes(&format!("report of {rows}"), rows)).report().await.unwrap();
         assert_eq!(report.inserted(), rows as u64);
     }
+    // COPY is for such a role too, and finds out that the table has changed.
+    let counted = |of: &str| badges.batch_insert(codes(of, 300));
+    assert_eq!(counted("counted").explain().await.unwrap().transport, Transport::Copy);
+    for (number, change) in ["SELECT 1", "ALTER TABLE badges ALTER code TYPE varchar(40)"].into_iter().enumerate() {
+        db.run(change).await;
+        assert_eq!(counted(&format!("counted behind {number}")).await.unwrap(), 300, "{change}");
+    }
+    db.run("ALTER TABLE badges ALTER code TYPE bytea USING code::bytea").await;
+    let stored = db.number("SELECT count(*) FROM badges").await;
+    for _ in 0..2 {
+        assert_eq!(counted("of another type").await.unwrap_err().kind(), ErrorKind::Schema);
+    }
+    assert_eq!(db.number("SELECT count(*) FROM badges").await, stored);
     db.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
 

@@ -489,6 +489,25 @@ async fn rules_are_not_passed_by() {
         assert_eq!(db.number("SELECT count(*) FROM ruled WHERE value = 7").await, 0, "{transport:?}");
     }
     assert_eq!(operations.batch_insert(&rows).explain().await.unwrap().transport, Transport::UnnestColumns);
+    // Nor is one that is made when the table is known to have none.
+    for transport in [Transport::Auto, Transport::Copy] {
+        for inside in [false, true] {
+            let context = format!("{transport:?}, within a transaction: {inside}");
+            db.run("DROP TABLE ruled; CREATE TABLE ruled (id int4 PRIMARY KEY, value int4 NOT NULL)").await;
+            let operations = BatchOperations::<Ruled>::new(db.pool.clone());
+            let rows = |ids: std::ops::Range<i32>| ids.map(|id| Ruled { id, value: id % 10 });
+            assert_eq!(operations.batch_insert(rows(0..300)).transport(transport).await.unwrap(), 300, "{context}");
+            db.run("CREATE RULE no_sevens AS ON INSERT TO ruled WHERE NEW.value = 7 DO INSTEAD NOTHING").await;
+            let mut client = db.pool.get().await.unwrap();
+            let mut transaction = client.transaction().await.unwrap();
+            let call = operations.batch_insert(rows(300..600)).transport(transport);
+            let called = if inside { call.within(&mut transaction).await } else { call.await };
+            transaction.commit().await.unwrap();
+            let stored = db.number("SELECT count(*) FROM ruled WHERE id >= 300").await;
+            assert_eq!(stored, if called.is_ok() { 270 } else { 0 }, "{context}: {called:?}");
+            assert!(called.is_ok() || transport == Transport::Copy, "{context}: {called:?}");
+        }
+    }
 }
 
 /// 63 bytes are what a name can have; no name of batchkit's own is cut.

@@ -2,7 +2,7 @@
 
 use std::future::IntoFuture;
 
-use batchkit::{BatchModel, BatchOperations, ErrorKind, ExecutionStrategy, Filter};
+use batchkit::{BatchModel, BatchOperations, ErrorKind, ExecutionStrategy, Filter, Transport};
 
 use crate::common::{TRANSPORTS, database, quiet};
 
@@ -69,6 +69,58 @@ async fn a_failed_call_leaves_the_transaction_usable_and_settings_alone() {
         // The first call's rows and the first chunk of the second call's.
         assert_eq!(db.number("SELECT count(*) FROM accounts").await, 8, "{transport:?}");
     }
+}
+
+/// Also where the server refuses it before it has seen a row, however the rows were to travel.
+#[tokio::test]
+async fn a_refused_call_leaves_the_transaction_usable() {
+    let db = database("CREATE TABLE notes (id int4)").await;
+    let role = format!("batchkit_reader_{}", std::process::id());
+    db.run(&format!("CREATE ROLE {role}; GRANT ALL ON notes TO {role}")).await;
+    // What is done in the transaction, and by somebody else meanwhile.
+    let refusals = [
+        ("SET LOCAL lock_timeout = 20", Some("LOCK TABLE accounts")),
+        ("SET TRANSACTION READ ONLY", None),
+        ("ALTER TABLE accounts ALTER balance TYPE float8", None),
+        ("ALTER TABLE accounts DROP balance", None),
+        ("ALTER TABLE accounts RENAME TO others", None),
+        ("ALTER TABLE accounts RENAME TO others; CREATE VIEW accounts AS SELECT * FROM others LIMIT 1", None),
+        ("ALTER TABLE accounts ENABLE ROW LEVEL SECURITY; SET LOCAL ROLE reader", None),
+        ("GRANT SELECT ON accounts TO reader; SET LOCAL ROLE reader", None),
+        ("GRANT SELECT, INSERT (id) ON accounts TO reader; SET LOCAL ROLE reader", None),
+    ];
+    for transport in [Transport::Auto, Transport::Copy, Transport::UnnestRows, Transport::UnnestColumns] {
+        for (done, beside) in refusals {
+            let context = format!("{transport:?}: {done}");
+            db.run(&format!("DROP TABLE IF EXISTS accounts; {TABLE}; TRUNCATE notes")).await;
+            let operations = BatchOperations::<Account>::new(db.pool.clone());
+            assert_eq!(operations.batch_insert(accounts(0..300)).await.unwrap(), 300, "{context}");
+            let mut rival = db.pool.get().await.unwrap();
+            let held = rival.transaction().await.unwrap();
+            if let Some(beside) = beside {
+                held.batch_execute(beside).await.unwrap();
+            }
+            let mut client = db.pool.get().await.unwrap();
+            let mut transaction = client.transaction().await.unwrap();
+            transaction.batch_execute("INSERT INTO notes VALUES (1); SAVEPOINT here").await.unwrap();
+            transaction.batch_execute(&done.replace("reader", &role)).await.unwrap();
+            let call = operations.batch_insert(accounts(300..600)).transport(transport);
+            let called = call.within(&mut transaction).await;
+            // A statement that was prepared for the new type casts its arrays of the old one.
+            assert!(called.is_err() || done.contains("TYPE"), "{context}");
+            for number in 0..3 {
+                let answer = transaction.query_one("SELECT $1::int4", &[&number]).await;
+                assert_eq!(answer.unwrap().get::<_, i32>(0), number, "{context}: {called:?}");
+            }
+            transaction.batch_execute("ROLLBACK TO SAVEPOINT here").await.unwrap();
+            transaction.commit().await.unwrap();
+            held.rollback().await.unwrap();
+            drop((client, rival));
+            assert_eq!(db.number("SELECT count(*) FROM notes").await, 1, "{context}");
+            assert_eq!(db.number("SELECT count(*) FROM accounts").await, 300, "{context}");
+        }
+    }
+    db.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use postgres_types::Type;
 
 use super::engine::Engine;
 use super::graph::{Graph, Keys};
@@ -42,12 +43,11 @@ impl Renew for Renewal {
         let columns = &*self.layout.columns;
         let target = Target { known: &known, columns, writes: self.verb.writes() };
         let layout = target.layout(&*self.verb, Vec::new());
-        // An enum that was made anew has another number and the same labels.
-        let name = |ty: &ColumnType| ty.ty().name().to_owned();
-        let is_encoded = layout.types.iter().map(name).eq(self.layout.types.iter().map(name));
-        let is_decoded = known.answered_types(self.form).iter().map(name).eq(self.types.iter().map(name));
+        let is_encoded = layout.types.iter().map(bytes_of).eq(self.layout.types.iter().map(bytes_of));
+        let is_decoded = known.answered_types(self.form).iter().map(bytes_of).eq(self.types.iter().map(bytes_of));
         if !is_encoded || (self.form.has_rows() && !is_decoded) {
-            let what = "the types of the table's columns have changed since the call began";
+            let what =
+                "the types of the table's columns have changed since it was asked about; the next call asks again";
             return Err(Error::schema(&self.model.display_name(), vec![what.to_owned()]));
         }
         let mut graph = Graph::default();
@@ -67,5 +67,14 @@ impl Renew for Renewal {
         let below = graph.works(self.transport, self.below_form, &keys)?;
         let work = target.work(&*self.verb, ways, keys.form, self.rejects, below);
         Ok(Work { decode: self.decode.clone(), ..work })
+    }
+}
+
+/// What tells types apart whose values differ in their bytes. (An enum that was made anew has another number, and the same
+/// name and labels.)
+fn bytes_of(ty: &ColumnType) -> String {
+    match *ty.ty() {
+        Type::VARCHAR | Type::BPCHAR => Type::TEXT.name().to_owned(),
+        ref other => other.name().to_owned(),
     }
 }

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{self, ByRows, Choice, Facts, Size};
 use crate::reject::{KeyColumn, KeyShape};
 use crate::session::{
-    Carrier, ChildWork, Draw, Foreknown, INSERTED, JOINED, Matching, Place, Suspect, Suspects, Way, Ways, Work,
+    Carrier, ChildWork, Draw, Foreknown, INSERTED, JOINED, Matching, Place, Probe, Suspect, Suspects, Way, Ways, Work,
 };
 use crate::settings::Plans;
 use crate::source::{ChildLayout, Layout};
@@ -106,7 +106,7 @@ impl Target<'_> {
         let foretold = can_foretell.then(|| sql::foretell(model, table, table_sql, self.columns, &answered)).flatten();
         let facts = Facts {
             plain_insert: verb.plain_insert(),
-            takes_copy: table.takes_copy(),
+            takes_copy: table.takes_copy() && (table.rights.select || self.lock().is_some()),
             may_stage: table.rights.temp,
             rows_possible,
             columns_possible: !self.columns.is_empty() && (rows_possible || layout.whole.is_empty()),
@@ -169,7 +169,7 @@ impl Target<'_> {
                 true => Foreknown::Whole,
                 false => Foreknown::Fields(answered.iter().filter_map(field).collect()),
             }),
-            carrier: Carrier::CopyInto,
+            carrier: Carrier::CopyInto(self.probe(sent)),
             statement: INSERTED,
             draw,
             matching: Matching::Ordinal,
@@ -179,10 +179,11 @@ impl Target<'_> {
 
     fn carrier(&self, choice: Choice, verb: &dyn Verb, facts: &Facts) -> Carrier {
         match choice.transport {
-            Transport::Copy if choice.into_target => Carrier::CopyInto,
+            Transport::Copy if choice.into_target => Carrier::CopyInto(self.probe(self.columns)),
             Transport::Copy => {
                 let ordinals = numbers(verb, &self.known.sql, Source::Stage, facts.form);
-                Carrier::Stage { create: sql::stage_create(&self.known.sql, self.columns, ordinals), ordinals }
+                let create = sql::stage_create(&self.known.sql, self.columns, ordinals);
+                Carrier::Stage { probe: self.probe(self.columns), create, ordinals }
             }
             Transport::UnnestColumns => self.columns_carrier(self.columns),
             Transport::Single if facts.columns_alone || !facts.rows_possible => {
@@ -191,6 +192,13 @@ impl Target<'_> {
             Transport::Single => Carrier::Single(Box::new(Carrier::Rows(self.row_type(self.columns)))),
             Transport::UnnestRows | Transport::Auto => Carrier::Rows(self.row_type(self.columns)),
         }
+    }
+
+    /// What is asked in front of a COPY of these columns.
+    fn probe(&self, columns: &[usize]) -> Probe {
+        let sees = self.known.table.rights.select;
+        let lock = if sees { None } else { self.lock() };
+        Probe::new(sql::probe(&self.known.sql, columns, sees), self.known.types_of(columns).into(), lock)
     }
 
     /// One array per column of `given`.

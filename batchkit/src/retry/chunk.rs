@@ -103,7 +103,13 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk, mut first_try: Option<Fi
                     listeners.tell(&error, attempt, decision);
                     break answer.ok_or(error);
                 }
-                Fate::RolledBack if decision == Answer::Resolve => decision = Answer::Fresh,
+                Fate::RolledBack if decision == Answer::Resolve => {
+                    // As if it had happened before COMMIT was sent.
+                    decision = match classify(error.failure(Stage::Work, snapshot)) {
+                        Answer::Resolve => Answer::Fresh,
+                        other => other,
+                    };
+                }
                 Fate::Undecided if decision == Answer::Resolve || stage == Stage::Commit => {
                     listeners.tell(&error, attempt, Answer::Stop);
                     break Err(error.commit_unknown());

@@ -131,7 +131,7 @@ impl Pooled {
     }
 
     /// A statement of this connection, which may have been prepared before.
-    async fn prepare(&self, sql: &str, types: &[Type]) -> Result<Statement> {
+    pub(super) async fn prepare(&self, sql: &str, types: &[Type]) -> Result<Statement> {
         let client = self.client()?;
         let known = client.statement_cache.size();
         let statement = client.prepare_typed_cached(sql, types).await?;
@@ -227,6 +227,20 @@ impl Pooled {
             Ok(()) => Ok(identity),
             Err(error) => Err(Unopened { error, is_begun }),
         }
+    }
+
+    /// Opens a COPY.
+    pub(super) async fn open_copy(&self, statement: &Statement) -> Result<CopyInSink<Bytes>> {
+        let opened = self.trips.wait(pin!(self.client()?.copy_in(statement))).await;
+        if opened.is_err() {
+            self.poison();
+        }
+        Ok(opened?)
+    }
+
+    /// Discards the connection at the end instead of giving it back.
+    fn poison(&self) {
+        self.is_poisoned.store(true, Ordering::Relaxed);
     }
 
     /// Ends the transaction; nothing was written.
@@ -383,12 +397,12 @@ impl<'a> Session<'a> {
     /// Discards a pooled connection at the end instead of giving it back.
     fn poison(&self) {
         if let Session::Pooled(pooled) = self {
-            pooled.is_poisoned.store(true, Ordering::Relaxed);
+            pooled.poison();
         }
     }
 
     /// A statement that answers stored rows as they are known.
-    async fn prepare_text(&self, text: Text<'_>) -> Result<Statement> {
+    pub(super) async fn prepare_text(&self, text: Text<'_>) -> Result<Statement> {
         let statement = self.prepare_typed(text.sql, &[]).await?;
         text.shape.map_or(Ok(()), |shape| shape.check(&statement))?;
         Ok(statement)
@@ -501,24 +515,16 @@ impl<'a> Session<'a> {
     }
 
     /// Sends rows through binary COPY; answers their number.
-    pub(crate) async fn copy_in(&self, sql: &str, rows: Bytes) -> Result<u64> {
-        let opened: Result<CopyInSink<Bytes>> = match self {
-            Session::Pooled(pooled) => match pooled.prepare(sql, &[]).await {
-                Ok(statement) => {
-                    pooled.trips.wait(pin!(pooled.client()?.copy_in(&statement))).await.map_err(Error::from)
-                }
-                Err(error) => Err(error),
-            },
-            Session::Caller(savepoint) => savepoint.copy_in(sql).await.map_err(Error::from),
+    pub(super) async fn copy_in(&self, sql: &str, rows: Bytes) -> Result<u64> {
+        let sink = match self {
+            Session::Pooled(pooled) => pooled.open_copy(&pooled.prepare(sql, &[]).await?).await?,
+            Session::Caller(savepoint) => savepoint.copy_in(sql).await?,
         };
-        let sink = match opened {
-            Ok(sink) => sink,
-            Err(error) => {
-                // Behind a refused COPY the driver's answers belong to other requests.
-                self.poison();
-                return Err(error);
-            }
-        };
+        self.feed(sink, rows).await
+    }
+
+    /// Sends rows by a COPY that was opened; answers their number.
+    pub(super) async fn feed(&self, sink: CopyInSink<Bytes>, rows: Bytes) -> Result<u64> {
         pin_mut!(sink);
         let sent = async {
             for message in copy_messages(rows) {

@@ -301,7 +301,9 @@ pub(super) async fn send_rows(
             let sent = Box::pin(send_by(other, session, work, below, rows)).await?;
             sent.ok_or_else(|| unaccounted("the table changes with every statement"))
         }
-        (None, None) => Err(unaccounted("the table is not as it was, and there is no other way to it")),
+        (None, None) => Err(unaccounted(
+            "the table does not take COPY any longer, or not in this transaction, and there is no other way",
+        )),
     }
 }
 
@@ -316,6 +318,11 @@ async fn send_by(
     let mut whole = ChunkAnswer::default();
     let mut stale = Vec::new();
     for statement in way.statements(rows) {
+        if let Carrier::CopyInto(probe) = &way.carrier
+            && !session.takes_copy(probe).await?
+        {
+            return Ok(None);
+        }
         let start = statement.start;
         let part = rows.slice(statement);
         let part = match &way.draw {
@@ -336,7 +343,7 @@ async fn send_by(
             continue;
         }
         let answered = match way.carrier {
-            Carrier::CopyInto => copied(&part, tag, way.foretold.as_ref())?,
+            Carrier::CopyInto(_) => copied(&part, tag, way.foretold.as_ref())?,
             _ => match read_kept(work, way.matching, &part, answer)? {
                 Answers::Each(each) => Answers::Each(settle(way, session, work, &part, each).await?),
                 in_step @ Answers::InStep(..) => in_step,

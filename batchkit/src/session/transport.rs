@@ -4,6 +4,7 @@
 use postgres_types::{Oid, ToSql};
 
 use super::client::Session;
+use super::probe::Probe;
 use super::shape::Text;
 use super::values::Encoded;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,7 +16,7 @@ use crate::wire::{EncodedRows, RowForm, RowType, column_arrays, row_array, stage
 #[derive(Debug)]
 pub(crate) enum Carrier {
     /// COPY straight into the target.
-    CopyInto,
+    CopyInto(Probe),
     /// One parameter: an array of the table's row type.
     Rows(RowType),
     /// One array parameter per column; arrays and composites go in one more, of the table's row type.
@@ -27,6 +28,8 @@ pub(crate) enum Carrier {
     },
     /// COPY into a temporary table, which the statement reads.
     Stage {
+        /// Asked of the target, whose columns the temporary table gets.
+        probe: Probe,
         /// Makes the temporary table.
         create: String,
         /// Whether it has the rows' ordinals behind their fields.
@@ -48,7 +51,7 @@ impl Carrier {
     /// The FROM item of the statement that belongs to this carrier; `None` where COPY is the statement.
     pub(crate) fn source(&self) -> Option<Source> {
         match self {
-            Carrier::CopyInto => None,
+            Carrier::CopyInto(_) => None,
             Carrier::Rows(_) => Some(Source::Rows),
             Carrier::Columns { .. } => Some(Source::Columns),
             Carrier::Stage { .. } => Some(Source::Stage),
@@ -59,7 +62,7 @@ impl Carrier {
     /// Cuts a chunk's rows into statements: ranges of rows, none empty, by UNNEST of at most so many.
     pub(crate) fn statements(&self, rows: &EncodedRows, most: Limits) -> Vec<std::ops::Range<usize>> {
         match self {
-            Carrier::CopyInto | Carrier::Stage { .. } => std::iter::once(0..rows.len()).collect(),
+            Carrier::CopyInto(_) | Carrier::Stage { .. } => std::iter::once(0..rows.len()).collect(),
             Carrier::Rows(_) | Carrier::Columns { .. } => rows.cut(most.rows, most.bytes),
             Carrier::Single(_) => rows.cut(1, usize::MAX),
         }
@@ -100,7 +103,7 @@ impl Carrier {
             }
             Carrier::Single(inner) => inner.parameters(rows)?,
             // The rows go by COPY.
-            Carrier::CopyInto | Carrier::Stage { .. } => Vec::new(),
+            Carrier::CopyInto(_) | Carrier::Stage { .. } => Vec::new(),
         })
     }
 
@@ -112,14 +115,15 @@ impl Carrier {
         rows: &EncodedRows,
     ) -> Result<(EncodedRows, u64)> {
         match self {
-            Carrier::CopyInto => {
+            Carrier::CopyInto(probe) => {
                 let rows = rows.in_copy_form().bytes().clone();
-                Ok((EncodedRows::default(), session.copy_in(text.sql, rows).await?))
+                Ok((EncodedRows::default(), session.copy_into(probe, text.sql, rows).await?))
             }
             Carrier::Rows(row_type) => run(session, text, self.parameters(rows)?, Some(row_type)).await,
             Carrier::Columns { whole, .. } => run(session, text, self.parameters(rows)?, whole.as_ref()).await,
-            Carrier::Stage { create, ordinals } => {
-                session.execute(create).await?;
+            Carrier::Stage { probe, create, ordinals } => {
+                // Made of the target's columns, it has their types.
+                session.run_behind(create, probe.text(), &[]).await?;
                 let staged = if *ordinals { staged_rows(rows) } else { rows.in_copy_form().bytes().clone() };
                 session.copy_in(&stage_copy(), staged).await?;
                 let answer = session.run(text, &[]).await?;

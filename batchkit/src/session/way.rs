@@ -95,7 +95,7 @@ impl Ways {
     /// From how many rows on they go by COPY into the target, if they do.
     pub(crate) fn copies_from(&self) -> Option<usize> {
         let few = self.0.few.last().map_or(0, |(below, _)| *below);
-        matches!(self.0.many.carrier, Carrier::CopyInto).then_some(few)
+        matches!(self.0.many.carrier, Carrier::CopyInto(_)).then_some(few)
     }
 
     /// Draws these values first, whichever way is taken.

@@ -4,7 +4,7 @@
 use postgres_types::{Kind, Type};
 
 use super::list;
-use super::quote::table_name;
+use super::quote::{literal, table_name};
 use super::table::TableSql;
 use crate::catalog::{RelationKind, Table, TableColumn};
 use crate::model::Model;
@@ -133,10 +133,4 @@ fn is_stored_as_sent(ty: &Type) -> bool {
         Kind::Array(element) => is_stored_as_sent(element),
         _ => plain,
     }
-}
-
-/// A text as an SQL literal, whatever `standard_conforming_strings` says.
-fn literal(text: &str) -> String {
-    let quoted = text.replace('\'', "''");
-    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }

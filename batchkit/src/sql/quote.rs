@@ -15,6 +15,12 @@ pub(crate) fn table_name(model: &Model) -> String {
     }
 }
 
+/// A text as an SQL literal, whatever `standard_conforming_strings` says.
+pub(crate) fn literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
