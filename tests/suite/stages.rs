@@ -4,6 +4,7 @@ use std::future::IntoFuture;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
 use batchkit::{
     BatchConfig, BatchModel, BatchOperations, BatchSize, ErrorKind, ExecutionStrategy, OnRowError, Outcome, Transport,
@@ -165,6 +166,40 @@ async fn the_stages_of_a_pipeline_overlap() {
     assert!((20..=200).contains(&ahead), "{ahead} rows were made ready");
     lock.batch_execute("SELECT pg_advisory_unlock(7)").await.unwrap();
     assert_eq!(call.await.unwrap().unwrap(), (0..1_000).collect::<Vec<_>>());
+}
+
+/// Where the caller's code is behind, no transaction is open meanwhile: it would hold its locks, and its connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn post_processing_that_is_behind_is_waited_for_without_a_transaction() {
+    let db = database(TABLE).await;
+    let pool = db.database.pool(1).unwrap();
+    let config = BatchConfig {
+        execution_strategy: ExecutionStrategy::Pipelined,
+        batch_size: BatchSize::Rows(10),
+        ..BatchConfig::default()
+    };
+    let readings = BatchOperations::<Reading>::builder(pool.clone()).config(config).build().unwrap();
+    let (go_on, wait) = std::sync::mpsc::channel();
+    let wait = std::sync::Mutex::new(wait);
+    let call = readings
+        .batch_insert((0..200).map(|id| Reading { id, value: 0 }).collect::<Vec<_>>())
+        .returning()
+        .post_process(move |row: Reading| {
+            if row.id == 0 {
+                wait.lock().unwrap().recv().unwrap();
+            }
+            Ok::<_, String>(Some(row.id))
+        });
+    let call = tokio::spawn(call.into_future());
+    // One chunk is worked up, one waits for that, and the next one is in.
+    while db.number("SELECT count(*) FROM readings").await < 30 {
+        tokio::task::yield_now().await;
+    }
+    let client = tokio::time::timeout(Duration::from_secs(60), pool.get()).await.expect("it is given back").unwrap();
+    assert_eq!(client.query_one("SELECT count(*) FROM readings", &[]).await.unwrap().get::<_, i64>(0), 30);
+    drop(client);
+    go_on.send(()).unwrap();
+    assert_eq!(call.await.unwrap().unwrap(), (0..200).collect::<Vec<_>>());
 }
 
 /// Two rows of different jobs meet in pre-processing, or the call never ends.

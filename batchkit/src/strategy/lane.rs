@@ -244,6 +244,20 @@ impl<'p> Track<'p> {
 
     /// Commits a chunk, and starts the next one with that.
     async fn ride(&mut self, before: Standing<'p>, chunk: Chunk) -> Result<Option<Standing<'p>>> {
+        let written = self.written.clone();
+        let place_to_tell = match written.as_ref().map(mpsc::Sender::try_reserve) {
+            None => None,
+            Some(Ok(place)) => Some(place),
+            // The caller's code is behind, and may want a connection, or rows that are locked: while it is waited for,
+            // no transaction is open.
+            Some(Err(_)) => {
+                if let Err(error) = self.commit(before).await {
+                    self.runner.books.book(&chunk.positions, Outcome::NotAttempted);
+                    return Err(error);
+                }
+                return self.start(chunk).await;
+            }
+        };
         let Standing { chunk: first, open, work: first_work, spans: first_spans, place } = before;
         let (work, spans, started) = (self.shared.works.current(), Spans::of(&chunk), Instant::now());
         let chunk = self.under_way(chunk);
@@ -261,7 +275,7 @@ impl<'p> Track<'p> {
             Ridden::Next(broken) => Err(broken),
             Ridden::First(first_broken, broken) => {
                 // Another try of either waits for the place.
-                drop(place);
+                drop((place, place_to_tell));
                 let result = self.finish((first, Some(first_spans.begun(first_work, first_broken)))).await;
                 let chunk = chunk.end();
                 let begun = broken.map(|broken| spans.begun(work, broken));
@@ -273,7 +287,9 @@ impl<'p> Track<'p> {
                 return result.and(finished).map(|()| None);
             }
         };
-        self.tell(first.positions).await;
+        if let Some(place) = place_to_tell {
+            place.send(first.positions);
+        }
         match result {
             Ok(open) => {
                 self.took(&chunk, started);
