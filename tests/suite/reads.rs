@@ -789,3 +789,20 @@ async fn a_read_is_asked_again_where_that_helps() {
     db.run("ALTER TABLE items DROP note").await;
     assert_eq!(operations.list(Filter::all()).await.unwrap_err().kind(), ErrorKind::Schema);
 }
+
+/// Each shape of a filter is a statement of its own: a connection keeps a bounded number of them.
+#[tokio::test]
+async fn there_is_an_end_to_what_a_connection_keeps_prepared() {
+    let db = database(ITEMS).await;
+    let pool = db.database.pool(1).unwrap();
+    let operations = BatchOperations::<Item>::new(pool.clone());
+    let f = Item::FIELDS;
+    for shape in 0..700 {
+        let term = |bit: i32| if shape >> bit & 1 == 1 { f.id.eq(1) } else { f.price.eq(1) };
+        let filter = (1..10).fold(term(0), |filter, bit| filter | term(bit));
+        assert!(!operations.exists(filter).await.unwrap());
+    }
+    let client = pool.get().await.unwrap();
+    let prepared = client.query_one("SELECT count(*) FROM pg_prepared_statements", &[]).await.unwrap();
+    assert!((1..600).contains(&prepared.get::<_, i64>(0)), "{prepared:?}");
+}

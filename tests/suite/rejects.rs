@@ -304,3 +304,54 @@ async fn a_reference_to_the_own_table_and_to_one_that_is_hidden() {
     assert_eq!(report.positions(Outcome::Rejected).collect::<Vec<_>>(), [2, 4]);
     assert_eq!(report.rejects()[0].constraint.as_deref(), Some("tree_parent"));
 }
+
+/// What a row would break as it is given says nothing where a trigger changes it on its way in.
+#[tokio::test]
+async fn a_row_that_a_trigger_mends_is_not_turned_away_beside_one_that_is_bad() {
+    #[derive(Debug, Clone, BatchModel)]
+    #[batch(table = "mended")]
+    struct Mended {
+        #[batch(key)]
+        id: i32,
+        size: i32,
+    }
+    let db = database(
+        "CREATE TABLE mended (id int4 PRIMARY KEY, size int4 NOT NULL CHECK (size > 0));
+         CREATE FUNCTION mend() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN IF NEW.size = -1 THEN NEW.size = 1; END IF; IF NEW.id = 1000 THEN NEW.id = 1001; END IF; RETURN NEW; END';
+         CREATE TRIGGER mend BEFORE INSERT OR UPDATE ON mended FOR EACH ROW EXECUTE FUNCTION mend()",
+    )
+    .await;
+    let operations = BatchOperations::<Mended>::new(db.pool.clone());
+    let mut rows: Vec<Mended> = (0..30).map(|id| Mended { id, size: 5 }).collect();
+    // Mended, mended, and bad; and the same in a later chunk.
+    (rows[3].size, rows[4].id, rows[6].size) = (-1, 1000, -5);
+    (rows[23].size, rows[24].id, rows[26].size) = (-1, 2000, -5);
+    for transport in TRANSPORTS {
+        for (strategy, _) in STRATEGIES {
+            for update in [false, true] {
+                let context = format!("{transport:?} {strategy:?} update: {update}");
+                db.run("TRUNCATE mended; INSERT INTO mended VALUES (2000, 1)").await;
+                let bad: &[usize] = if update {
+                    db.run("INSERT INTO mended SELECT n, 5 FROM generate_series(0, 30) AS n").await;
+                    &[6, 26]
+                } else {
+                    &[6, 24, 26]
+                };
+                macro_rules! rejected {
+                    ($call:expr) => {{
+                        let call = $call.transport(transport).strategy(strategy).batch_size(10);
+                        // Counted only: which row became of which is not to be told behind such a trigger.
+                        let error = call.on_row_error(OnRowError::Reject).await.unwrap_err();
+                        error.report().unwrap().rejects().iter().map(|reject| reject.position).collect::<Vec<_>>()
+                    }};
+                }
+                let rejected = match update {
+                    true => rejected!(operations.batch_update(&rows)),
+                    false => rejected!(operations.batch_insert(&rows)),
+                };
+                assert_eq!(rejected, bad, "{context}");
+            }
+        }
+    }
+}

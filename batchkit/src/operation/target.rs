@@ -7,7 +7,7 @@ use super::graph::Keys;
 use super::insert::Insert;
 use super::known::{Kind, Known};
 use super::verb::{Unique, Verb};
-use crate::catalog::{RelationKind, TableKey};
+use crate::catalog::{RelationKind, TableKey, Trigger};
 use crate::config::Transport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{self, ByRows, Choice, Facts, Size};
@@ -286,8 +286,16 @@ impl Target<'_> {
         refused
     }
 
-    /// The constraints that these rows may break and that can be asked about: those whose columns are given.
+    /// The constraints that these rows may break and that can be asked about: those whose columns are given. None where
+    /// a trigger may change a row before its constraints are checked.
     pub(super) fn suspects(&self, verb: &dyn Verb) -> Suspects {
+        let changes_rows = |trigger: &Trigger| {
+            let runs = (verb.inserts() && trigger.insert) || (verb.updates() && trigger.update);
+            trigger.before && trigger.row && runs
+        };
+        if self.known.table.triggers.iter().any(changes_rows) {
+            return Suspects::new(Vec::new(), false);
+        }
         let table_sql = &self.known.sql;
         let positions = |names: &[&str]| names.iter().map(|name| self.given(name)).collect::<Option<Vec<usize>>>();
         let suspect = |constraint: &str, kind, code, columns: &[usize], sql| Suspect {

@@ -134,8 +134,8 @@ impl Pooled {
     pub(super) async fn prepare(&self, sql: &str, types: &[Type]) -> Result<Statement> {
         let client = self.client()?;
         let known = client.statement_cache.size();
-        let statement = client.prepare_typed_cached(sql, types).await?;
-        if client.statement_cache.size() > known {
+        let statement = prepare_cached(client, sql, types).await?;
+        if client.statement_cache.size() != known {
             self.trips.one();
         }
         Ok(statement)
@@ -249,6 +249,19 @@ impl Pooled {
             self.vouch(self.trips.wait(pin!(client.batch_execute("ROLLBACK"))).await.is_ok());
         }
     }
+}
+
+/// The most statements that a connection keeps prepared: each takes the server memory, and the shapes of filters, or the
+/// fields of updates, may have no end.
+const MOST_PREPARED: usize = 512;
+
+/// A statement that stays prepared. The one too many has all others given up: those that are still used are prepared again.
+pub(super) async fn prepare_cached(client: &Object, sql: &str, types: &[Type]) -> Result<Statement> {
+    let statement = client.prepare_typed_cached(sql, types).await?;
+    if client.statement_cache.size() > MOST_PREPARED {
+        client.statement_cache.clear();
+    }
+    Ok(statement)
 }
 
 /// Does the last work of a flush, and notes when that was on its way. (It is encoded then, which can take longer than a

@@ -5,6 +5,7 @@ use deadpool_postgres::Object;
 use postgres_types::{Format, IsNull, ToSql, Type};
 use tokio_postgres::Statement;
 
+use super::client::prepare_cached;
 use crate::error::Result;
 use crate::wire::Array;
 
@@ -27,7 +28,7 @@ impl std::fmt::Debug for Question<'_> {
 impl Question<'_> {
     /// Its statement on this connection.
     pub(super) async fn prepare(&self, client: &Object) -> Result<Statement> {
-        Ok(client.prepare_typed_cached(self.sql, self.types).await?)
+        prepare_cached(client, self.sql, self.types).await
     }
 }
 
