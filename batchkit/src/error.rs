@@ -9,7 +9,7 @@ use std::ops::Range;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::reject::Reject;
-use crate::report::Report;
+use crate::report::{Outcome, Report};
 use crate::retry::{Answer, Failure, Stage, classify};
 use crate::source::{Positions, ranges};
 use crate::wire::Fault;
@@ -455,11 +455,18 @@ impl fmt::Display for Error {
         match &inner.report {
             // A read writes nothing in any case.
             Some(report) if report.found() > 0 => Ok(()),
-            Some(report) if report.chunks() > 0 => {
-                let rows: usize = report.committed().iter().map(ExactSizeIterator::len).sum();
-                write!(f, "; written before: {rows} rows in {} chunks", report.chunks())
+            Some(report) => {
+                let unknown = report.counts().of(Outcome::Unknown);
+                match report.inserted() + report.updated() + report.deleted() {
+                    0 if unknown > 0 => {}
+                    0 => f.write_str("; nothing was written")?,
+                    rows => write!(f, "; written before: {rows} rows in {} chunks", report.chunks())?,
+                }
+                if unknown > 0 {
+                    write!(f, "; {unknown} rows may be in or not")?;
+                }
+                Ok(())
             }
-            Some(_) => f.write_str("; nothing was written"),
             None => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use batchkit::{BatchModel, BatchOperations, Error, ErrorKind, ExecutionStrategy, Outcome, Transport};
+use batchkit::{BatchModel, BatchOperations, Error, ErrorKind, ExecutionStrategy, OnRowError, Outcome, Transport};
 
 use crate::common::{Db, TRANSPORTS, database};
 
@@ -121,6 +121,26 @@ async fn the_report_of_a_stopped_run_tells_each_rows_fate() {
     assert!(outcomes[16..24].iter().all(|outcome| *outcome == Outcome::Failed));
     assert!(outcomes[24..].iter().all(|outcome| *outcome == Outcome::NotAttempted));
     assert_eq!(outcomes.len(), 30);
+}
+
+/// Rows that were turned away, or that found nothing to change, are not told as written because their chunk was committed.
+#[tokio::test]
+async fn a_message_tells_as_written_what_was_written() {
+    let db = database(TABLE).await;
+    let operations = BatchOperations::<Thing>::new(db.pool.clone());
+    let bad = || Thing { small: 100, ..thing(1) };
+    let insert = async |rows: Vec<Thing>| {
+        let call = operations.batch_insert(rows).on_row_error(OnRowError::Reject);
+        call.await.unwrap_err().to_string()
+    };
+    let nothing = insert(vec![bad()]).await;
+    assert!(nothing.contains("nothing was written") && !nothing.contains("written before"), "{nothing}");
+    let one_of_them = insert(vec![thing(2), bad()]).await;
+    assert!(one_of_them.contains("written before: 1 rows in 1 chunks"), "{one_of_them}");
+    // None of the first chunk's keys is stored, and the second one fails.
+    let rows = [8, 9].map(thing).into_iter().chain([Thing { small: 100, ..thing(2) }]);
+    let update = operations.batch_update(rows.collect::<Vec<_>>()).batch_size(2).await.unwrap_err();
+    assert!(update.to_string().contains("nothing was written"), "{update}");
 }
 
 #[tokio::test]

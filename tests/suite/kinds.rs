@@ -311,9 +311,9 @@ async fn what_is_written_has_the_types_that_were_known() {
                         }};
                     }
                     let written = match name {
-                        "insert" => run!(papers.batch_insert(std::iter::repeat_with(new).take(ROWS as usize))),
+                        "insert" => run!(papers.batch_insert((1..=ROWS).map(|_| new()))),
                         "insert for keys" => {
-                            run!(papers.batch_insert(std::iter::repeat_with(new).take(ROWS as usize)).returning_keys())
+                            run!(papers.batch_insert((1..=ROWS).map(|_| new())).returning_keys())
                         }
                         "update" => run!(papers.batch_update((1..=ROWS).map(paper))),
                         _ => run!(papers.batch_upsert((1..=ROWS).map(paper))),

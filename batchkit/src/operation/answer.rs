@@ -147,7 +147,10 @@ pub(crate) fn without_rejects(report: Report) -> Result<Report> {
     if report.rejected() == 0 {
         return Ok(report);
     }
-    let what = format!("{} rows were turned away; ask for .report() to go on with the others", report.rejected());
+    let what = format!(
+        "{} rows were turned away; the others were not; asked for by .report(), that is no error",
+        report.rejected()
+    );
     let positions: Vec<usize> = report.rejects().iter().map(|reject| reject.position).collect();
     Err(Error::new(ErrorKind::Rejected, what).of_rows(ranges(&positions)).with_report(report))
 }
