@@ -341,9 +341,8 @@ impl Error {
     }
 
     /// The commit's fate could not be found out.
-    pub(crate) fn commit_unknown(self) -> Self {
-        let what =
-            format!("the connection broke during COMMIT, and whether the chunk is in cannot be told: {}", self.0.what);
+    pub(crate) fn commit_unknown(self, why: &str) -> Self {
+        let what = format!("{why}, and whether the chunk is in cannot be told: {}", self.0.what);
         Error(Box::new(Inner { kind: Some(ErrorKind::CommitUnknown), what, ..*self.0 }))
     }
 

@@ -13,6 +13,7 @@ mod cuts;
 mod deeds;
 mod drops;
 mod duplicates;
+mod elsewhere;
 mod errors;
 mod faults;
 mod foretold;

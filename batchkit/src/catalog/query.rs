@@ -20,6 +20,11 @@ SELECT jsonb_build_object(
   'rows', nullif(greatest(c.reltuples, -1), -1)::int8,
   'row_security', row_security_active(c.oid),
   'rules', c.relhasrules AND c.relkind <> 'v',
+  'is_foreign', c.relkind = 'f' OR EXISTS (
+    WITH RECURSIVE below AS (
+        SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = c.oid
+        UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.inhrelid)
+    SELECT FROM below b JOIN pg_class f ON f.oid = b.inhrelid WHERE f.relkind = 'f'),
   'rights', jsonb_build_object(
     'select', has_table_privilege(c.oid, 'SELECT'), 'insert', has_table_privilege(c.oid, 'INSERT'),
     'update', has_table_privilege(c.oid, 'UPDATE'), 'delete', has_table_privilege(c.oid, 'DELETE'),

@@ -25,6 +25,8 @@ pub struct Table {
     pub row_security: bool,
     /// Whether it has rules.
     pub rules: bool,
+    /// Whether it lies on another server, or one of its partitions does.
+    pub is_foreign: bool,
     /// What the current user may do with it.
     pub rights: Rights,
     /// Its columns in order, dropped ones left out.

@@ -86,6 +86,8 @@ impl Target<'_> {
                 false => Suspects::default(),
             },
             writes: verb.writes(),
+            writes_elsewhere: verb.writes()
+                && (self.known.table.is_foreign || below.iter().any(|child| child.work.writes_elsewhere)),
             turns_away: rejects,
             below,
             decode: None,

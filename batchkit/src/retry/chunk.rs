@@ -112,10 +112,16 @@ pub(crate) async fn run(shared: &Shared, chunk: &Chunk, mut first_try: Option<Fi
                 }
                 Fate::Undecided if decision == Answer::Resolve || stage == Stage::Commit => {
                     listeners.tell(&error, attempt, Answer::Stop);
-                    break Err(error.commit_unknown());
+                    break Err(error.commit_unknown("the connection broke during COMMIT"));
                 }
                 _ => {}
             }
+        }
+        if stage == Stage::Commit && work.writes_elsewhere {
+            listeners.tell(&error, attempt, Answer::Stop);
+            break Err(
+                error.commit_unknown("COMMIT failed, and tables on other servers may have been committed before")
+            );
         }
         if decision == Answer::FindBadRows && policy.rejects && first.is_none() {
             listeners.tell(&error, attempt, decision);

@@ -40,6 +40,9 @@ pub(crate) struct Work {
     pub(crate) turns_away: bool,
     /// Whether the statement writes.
     pub(crate) writes: bool,
+    /// Whether it writes on other servers, too. These commit one after the other, before this one does: after an error
+    /// at COMMIT, some may have.
+    pub(crate) writes_elsewhere: bool,
     /// The constraints that rows may break; asked only where bad rows are turned away.
     pub(crate) suspects: Suspects,
     /// What is done with the rows below, by their kind.
